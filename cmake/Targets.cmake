@@ -1,0 +1,83 @@
+include(GNUInstallDirs)
+include(GoogleTest)
+
+add_library(defectoscope_flags INTERFACE)
+target_compile_options(defectoscope_flags INTERFACE -Wall -Wextra -Wconversion)
+if(DEFECTOSCOPE_WERROR)
+  target_compile_options(defectoscope_flags INTERFACE -Werror)
+endif()
+if(DEFECTOSCOPE_SANITIZE)
+  target_compile_options(defectoscope_flags INTERFACE -fsanitize=${DEFECTOSCOPE_SANITIZE}
+                         -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(defectoscope_flags INTERFACE -fsanitize=${DEFECTOSCOPE_SANITIZE})
+endif()
+if(DEFECTOSCOPE_FUZZ)
+  target_compile_options(defectoscope_flags INTERFACE -fsanitize=fuzzer-no-link,address,undefined)
+  target_link_options(defectoscope_flags INTERFACE -fsanitize=address,undefined)
+endif()
+
+# One static library per folder of src/; the folders named after DEPS are the only ones it may include.
+#   defectoscope_module(NAME spectral DEPS kernels SOURCES a.cc b.cc LIBS extern)
+function(defectoscope_module)
+  cmake_parse_arguments(M "" "NAME" "DEPS;SOURCES;LIBS" ${ARGN})
+  add_library(defectoscope_${M_NAME} OBJECT ${M_SOURCES})
+  target_include_directories(defectoscope_${M_NAME} PUBLIC
+    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/defectoscope>)
+  target_link_libraries(defectoscope_${M_NAME} PRIVATE defectoscope_flags OpenMP::OpenMP_CXX ${M_LIBS})
+  set_property(GLOBAL APPEND PROPERTY DEFECTOSCOPE_MODULES defectoscope_${M_NAME})
+  set_property(GLOBAL PROPERTY DEFECTOSCOPE_DEPS_${M_NAME} "${M_DEPS}")
+  set_property(GLOBAL PROPERTY DEFECTOSCOPE_LIBS_${M_NAME} "${M_LIBS}")
+endfunction()
+
+# All modules MODULE depends on, itself included, as target names; and the outside libraries they need.
+function(defectoscope_closure module out_targets out_libs)
+  set(todo ${module})
+  set(targets)
+  set(libs)
+  while(todo)
+    list(POP_FRONT todo name)
+    if(NOT defectoscope_${name} IN_LIST targets)
+      list(APPEND targets defectoscope_${name})
+      get_property(deps GLOBAL PROPERTY DEFECTOSCOPE_DEPS_${name})
+      get_property(more GLOBAL PROPERTY DEFECTOSCOPE_LIBS_${name})
+      list(APPEND todo ${deps})
+      list(APPEND libs ${more})
+    endif()
+  endwhile()
+  list(REMOVE_DUPLICATES libs)
+  set(${out_targets} ${targets} PARENT_SCOPE)
+  set(${out_libs} ${libs} PARENT_SCOPE)
+endfunction()
+
+# A program from SOURCES and the objects of MODULE and all it depends on.
+function(defectoscope_program target module)
+  add_executable(${target} ${ARGN})
+  defectoscope_closure(${module} targets libs)
+  foreach(t ${targets})
+    target_link_libraries(${target} PRIVATE ${t})
+  endforeach()
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/src)
+  target_link_libraries(${target} PRIVATE defectoscope_flags OpenMP::OpenMP_CXX ${libs})
+endfunction()
+
+# <module>_test from the *_test.cc named.
+function(defectoscope_test module)
+  if(NOT DEFECTOSCOPE_TESTS OR DEFECTOSCOPE_FUZZ)
+    return()
+  endif()
+  defectoscope_program(${module}_test ${module} ${ARGN})
+  target_link_libraries(${module}_test PRIVATE GTest::gtest GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${module}_test PRIVATE
+    DEFECTOSCOPE_SOURCE_DIR="${PROJECT_SOURCE_DIR}" DEFECTOSCOPE_BINARY_DIR="${PROJECT_BINARY_DIR}")
+  # POST_BUILD discovery runs the program, which sanitizers make slow but not wrong.
+  gtest_discover_tests(${module}_test DISCOVERY_TIMEOUT 120 PROPERTIES TIMEOUT 900)
+endfunction()
+
+# fuzz_<name> from SOURCES over MODULE (clang's libFuzzer).
+function(defectoscope_fuzzer name module)
+  if(NOT DEFECTOSCOPE_FUZZ)
+    return()
+  endif()
+  defectoscope_program(fuzz_${name} ${module} ${ARGN})
+  target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+endfunction()

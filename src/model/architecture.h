@@ -1,0 +1,102 @@
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/index.h"
+
+namespace defectoscope {
+
+enum class NormKind { kRmsNorm, kLayerNorm };
+/// Where a block's norms stand.
+enum class NormPlacement {
+  kPre,       ///< x + f(norm(x)): LLaMA, GPT-2, ...
+  kPost,      ///< norm(x + f(x)): BERT, OPT-350m
+  kSandwich,  ///< x + post(f(norm(x))): Gemma-2, Gemma-3
+  kOutput     ///< x + post(f(x)), no pre-norm: OLMo-2
+};
+enum class ResidualForm {
+  kSequential,     ///< L = (I + F)(I + A)
+  kParallel,       ///< L = I + A + F, both from their own norm
+  kParallelShared  ///< L = I + A + F, both from one norm
+};
+enum class PositionKind { kNone, kRotaryHalf, kRotaryInterleaved, kLearned, kAlibi };
+enum class QkvLayout {
+  kSeparate,      ///< q, k, v each its own tensor
+  kFusedBlocks,   ///< one tensor: all q rows, all k rows, all v rows
+  kFusedPerHead,  ///< one tensor: for each head its q, k, v rows (GPT-NeoX, BLOOM)
+  kFusedPerGroup  ///< one tensor: for each key-value head its queries, k, v (Falcon new decoder)
+};
+enum class FfnForm {
+  kGated,       ///< down(act(gate(x)) * up(x))
+  kFusedGated,  ///< the same, gate and up rows in one tensor (Phi-3)
+  kPlain        ///< down(act(up(x)))
+};
+enum class Activation { kSilu, kGeluErf, kGeluTanh, kQuickGelu, kRelu, kRelu2 };
+
+/// Names of the tensors of one family, with `{}` for the 0-based layer number; empty where the family has
+/// none. Biases are the weight's name with `.weight` replaced by `.bias`.
+struct TensorNames {
+  std::vector<std::string_view> prefixes = {""};  ///< tried in order before every name ("model.", "")
+  std::string_view embedding;
+  std::string_view position_embedding;
+  std::string_view embedding_norm;
+  std::string_view attention_norm;
+  std::string_view attention_post_norm;
+  std::string_view query, key, value;  ///< QkvLayout::kSeparate
+  std::string_view fused_qkv;          ///< the others
+  std::string_view query_norm, key_norm;
+  std::string_view attention_output;
+  std::string_view ffn_norm;
+  std::string_view ffn_post_norm;
+  std::string_view gate, up, down;  ///< fused gate+up: `up`
+  std::string_view final_norm;
+  std::string_view lm_head;  ///< never prefixed
+};
+
+/// What config.json calls things; first of the list that is present wins.
+struct ConfigKeys {
+  std::vector<std::string_view> hidden_size = {"hidden_size"};
+  std::vector<std::string_view> layers = {"num_hidden_layers"};
+  std::vector<std::string_view> heads = {"num_attention_heads"};
+  std::vector<std::string_view> kv_heads = {"num_key_value_heads"};
+  std::vector<std::string_view> head_dim = {"head_dim"};
+  std::vector<std::string_view> ffn_size = {"intermediate_size"};
+  std::vector<std::string_view> vocab_size = {"vocab_size"};
+  std::vector<std::string_view> max_positions = {"max_position_embeddings"};
+  std::vector<std::string_view> norm_eps = {"rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon"};
+  std::vector<std::string_view> activation = {"hidden_act", "activation_function", "hidden_activation"};
+};
+
+/// A family of models: everything that sets it apart, as data. Adding a family adds a row to
+/// architectures(), and no code.
+struct ArchitectureSpec {
+  std::string_view name;                      ///< "llama"; what reports call the family
+  std::vector<std::string_view> model_types;  ///< config.json's model_type values
+  NormKind norm = NormKind::kRmsNorm;
+  double norm_gain_offset = 0;  ///< 1 where the stored gain g acts as 1 + g (Gemma)
+  NormPlacement placement = NormPlacement::kPre;
+  ResidualForm residual = ResidualForm::kSequential;
+  PositionKind position = PositionKind::kRotaryHalf;
+  QkvLayout qkv = QkvLayout::kSeparate;
+  FfnForm ffn = FfnForm::kGated;
+  bool transposed_weights = false;  ///< matrices are stored [in, out] (GPT-2's Conv1D)
+  bool causal = true;
+  bool tied_by_default = false;    ///< tie_word_embeddings where config.json does not say
+  double default_norm_eps = 1e-6;  ///< where config.json does not say
+  Index ffn_factor = 0;            ///< ffn_size = factor * hidden_size where config.json does not say
+  std::string_view default_activation = "silu";
+  TensorNames names;
+  ConfigKeys keys;
+};
+
+/// All rows, in the order they are listed to users.
+std::span<const ArchitectureSpec> architectures();
+/// The row that lists `model_type`, or nullptr.
+const ArchitectureSpec* find_architecture(std::string_view model_type);
+/// "llama, mistral, qwen2, gpt2": every model_type known, for messages.
+std::string known_model_types();
+
+}  // namespace defectoscope

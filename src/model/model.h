@@ -1,0 +1,84 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "model/config.h"
+#include "tensor/tensor.h"
+
+namespace defectoscope {
+
+class Checkpoint;
+
+/// Gain and shift of a norm, as the norm multiplies and adds them (Gemma's 1 + g is already added here);
+/// shift empty where the family has none, both empty where the norm does not exist.
+struct NormWeights {
+  std::vector<float> gain;   ///< [d]
+  std::vector<float> shift;  ///< [d] or empty
+  bool defined() const { return !gain.empty(); }
+};
+
+/// A matrix with its bias (empty where there is none).
+struct LinearWeights {
+  WeightMatrix weight;      ///< [out, in]
+  std::vector<float> bias;  ///< [out] or empty
+};
+
+struct AttentionWeights {
+  LinearWeights query;   ///< [heads * head_dim, d]
+  LinearWeights key;     ///< [kv_heads * head_dim, d]
+  LinearWeights value;   ///< [kv_heads * head_dim, d]
+  LinearWeights output;  ///< [d, heads * head_dim]
+  NormWeights query_norm, key_norm;
+};
+
+struct FfnWeights {
+  LinearWeights gate;  ///< [ffn, d]; undefined for plain FFNs
+  LinearWeights up;    ///< [ffn, d]
+  LinearWeights down;  ///< [d, ffn]
+};
+
+/// One transformer block. Matrices borrow from the mapped checkpoint wherever its layout allows.
+struct LayerWeights {
+  NormWeights attention_norm, attention_post_norm, ffn_norm, ffn_post_norm;
+  AttentionWeights attention;
+  FfnWeights ffn;
+};
+
+/// A checkpoint with its configuration: gives each layer's weights on demand.
+class Model {
+ public:
+  /// Opens a Hugging Face folder. Reads headers and config only. Throws Error(kBadInput) as parse_config and
+  /// the readers do, and where a tensor is missing or has another shape than config.json implies.
+  static Model open(const std::filesystem::path& folder);
+  Model(ModelConfig config, std::shared_ptr<const Checkpoint> checkpoint, std::filesystem::path folder);
+
+  const ModelConfig& config() const { return config_; }
+  const Checkpoint& checkpoint() const { return *checkpoint_; }
+  /// The folder as the user named it; its last component is what reports call the model.
+  const std::filesystem::path& folder() const { return folder_; }
+  std::string name() const;
+
+  /// Layer 0 .. layers - 1. Cheap for mapped weights; transposed families copy. Throws Error(kBadInput) with
+  /// the tensor's name on a non-finite gain or bias.
+  LayerWeights layer(Index layer_index) const;
+  WeightMatrix embedding() const;           ///< [vocab, d]
+  WeightMatrix position_embedding() const;  ///< [max_positions, d]; undefined where there is none
+  NormWeights final_norm() const;
+  WeightMatrix lm_head() const;  ///< [vocab, d]; the embedding where tied
+
+  /// Throws Error(kBadInput) naming the first tensor that holds NaN or infinity, with its position. Reads the
+  /// whole checkpoint.
+  void check_finite() const;
+
+ private:
+  Tensor find(std::string_view name) const;
+  ModelConfig config_;
+  std::shared_ptr<const Checkpoint> checkpoint_;
+  std::filesystem::path folder_;
+  std::string_view prefix_;
+};
+
+}  // namespace defectoscope

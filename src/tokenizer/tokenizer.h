@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/index.h"
+
+namespace defectoscope {
+
+using TokenId = std::int32_t;
+
+/// Text to token ids and back. Implementations are thread-safe for reading.
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+  /// Entries including added ones; ids are below this.
+  virtual Index size() const = 0;
+  /// With `special`, start (and end) tokens are added as the tokenizer's own configuration says.
+  /// Throws Error(kBadInput) where `text` is not UTF-8, naming the byte.
+  virtual std::vector<TokenId> encode(std::string_view text, bool special) const = 0;
+  virtual std::string decode(const std::vector<TokenId>& ids) const = 0;
+  /// The entry as the vocabulary spells it ("▁the", "<0x0A>", "Ġthe"); empty for an id without entry.
+  virtual std::string token(TokenId id) const = 0;
+  /// The id of an entry spelled so, or -1.
+  virtual TokenId find(std::string_view token) const = 0;
+  virtual bool is_special(TokenId id) const = 0;
+  /// The start token that encode(…, true) puts first, or -1.
+  virtual TokenId start_token() const = 0;
+};
+
+/// Opens a model folder's tokenizer: tokenizer.json, else tokenizer.model (SentencePiece); add_bos_token and
+/// the like from tokenizer_config.json. Throws Error(kBadInput) where there is none or it is malformed.
+std::unique_ptr<Tokenizer> open_tokenizer(const std::filesystem::path& folder);
+
+/// A token for a person to read: one line, control, partial and invisible bytes escaped ("\n", "<0x0A>"),
+/// leading space shown as "▁".
+std::string readable_token(std::string_view token);
+
+}  // namespace defectoscope
