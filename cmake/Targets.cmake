@@ -16,7 +16,15 @@ if(DEFECTOSCOPE_FUZZ)
   target_link_options(defectoscope_flags INTERFACE -fsanitize=address,undefined)
 endif()
 
-# One static library per folder of src/; the folders named after DEPS are the only ones it may include.
+if(DEFECTOSCOPE_SANITIZE STREQUAL "thread")
+  # libgomp's barriers are invisible to the thread sanitizer; our own threads are not.
+  target_compile_definitions(defectoscope_flags INTERFACE DEFECTOSCOPE_STD_THREADS)
+endif()
+
+add_custom_target(fuzzers)
+add_custom_target(bench)
+
+# One object library per folder of src/; the folders named after DEPS are the only ones it may include.
 #   defectoscope_module(NAME spectral DEPS kernels SOURCES a.cc b.cc LIBS extern)
 function(defectoscope_module)
   cmake_parse_arguments(M "" "NAME" "DEPS;SOURCES;LIBS" ${ARGN})
@@ -70,7 +78,7 @@ function(defectoscope_test module)
   target_compile_definitions(${module}_test PRIVATE
     DEFECTOSCOPE_SOURCE_DIR="${PROJECT_SOURCE_DIR}" DEFECTOSCOPE_BINARY_DIR="${PROJECT_BINARY_DIR}")
   # POST_BUILD discovery runs the program, which sanitizers make slow but not wrong.
-  gtest_discover_tests(${module}_test DISCOVERY_TIMEOUT 120 PROPERTIES TIMEOUT 900)
+  gtest_discover_tests(${module}_test DISCOVERY_TIMEOUT 120 PROPERTIES TIMEOUT 900 LABELS "${module}")
 endfunction()
 
 # fuzz_<name> from SOURCES over MODULE (clang's libFuzzer).
@@ -80,4 +88,13 @@ function(defectoscope_fuzzer name module)
   endif()
   defectoscope_program(fuzz_${name} ${module} ${ARGN})
   target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+  add_dependencies(fuzzers fuzz_${name})
+endfunction()
+
+# bench/<name> from SOURCES over MODULE (Google Benchmark).
+function(defectoscope_benchmark name module)
+  defectoscope_program(${name} ${module} ${ARGN})
+  target_link_libraries(${name} PRIVATE benchmark::benchmark)
+  set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)
+  add_dependencies(bench ${name})
 endfunction()

@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <omp.h>
 
 #include <atomic>
 #include <cmath>
@@ -50,6 +51,12 @@ TEST(ParallelFor, RunsEachTileOnceAndRethrowsTheFirstException) {
                               if (i == 3) throw Error(ErrorKind::kBadInput, "tile 3");
                             }),
                Error);
+}
+
+TEST(ParallelFor, LibrariesInsideATileUseOneThread) {
+  const int before = omp_get_max_threads();
+  for (const Index tiles : {1, 3}) parallel_for(tiles, [](Index) { EXPECT_EQ(omp_get_max_threads(), 1); });
+  EXPECT_EQ(omp_get_max_threads(), before);
 }
 
 TEST(ParallelRanges, CoverTheCountWithoutOverlap) {

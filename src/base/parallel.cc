@@ -5,6 +5,11 @@
 #include <algorithm>
 #include <exception>
 #include <mutex>
+#ifdef DEFECTOSCOPE_STD_THREADS
+#include <atomic>
+#include <thread>
+#include <vector>
+#endif
 
 namespace defectoscope {
 namespace {
@@ -13,6 +18,25 @@ int& configured_threads() {
   static int threads = std::max(1, omp_get_max_threads());
   return threads;
 }
+
+#ifdef DEFECTOSCOPE_STD_THREADS
+thread_local bool inside_parallel = false;
+bool in_parallel() { return inside_parallel; }
+#else
+bool in_parallel() { return omp_in_parallel() != 0; }
+#endif
+
+/// OpenMP libraries called by this task use one thread while this lives.
+class OneThreadForLibraries {
+ public:
+  OneThreadForLibraries() : saved_(omp_get_max_threads()) { omp_set_num_threads(1); }
+  ~OneThreadForLibraries() { omp_set_num_threads(saved_); }
+  OneThreadForLibraries(const OneThreadForLibraries&) = delete;
+  OneThreadForLibraries& operator=(const OneThreadForLibraries&) = delete;
+
+ private:
+  int saved_;
+};
 
 }  // namespace
 
@@ -24,22 +48,35 @@ void set_thread_count(int threads) {
 }
 
 void parallel_for(Index tiles, const std::function<void(Index)>& body) {
-  if (tiles <= 1 || omp_in_parallel()) {
+  if (tiles <= 1 || in_parallel()) {
+    const OneThreadForLibraries one_thread;
     for (Index tile = 0; tile < tiles; ++tile) body(tile);
     return;
   }
   std::exception_ptr first;
   std::mutex guard;
-  // A region even at one thread: libraries that look at omp_in_parallel() then take the same path.
-#pragma omp parallel for schedule(dynamic, 1) num_threads(configured_threads())
-  for (Index tile = 0; tile < tiles; ++tile) {
+  const auto run = [&](Index tile) {
     try {
+      const OneThreadForLibraries one_thread;
       body(tile);
     } catch (...) {
       const std::lock_guard lock(guard);
       if (!first) first = std::current_exception();
     }
-  }
+  };
+#ifdef DEFECTOSCOPE_STD_THREADS
+  std::atomic<Index> next{0};
+  std::vector<std::jthread> threads(static_cast<std::size_t>(std::min<Index>(thread_count(), tiles)));
+  for (std::jthread& thread : threads)
+    thread = std::jthread([&] {
+      inside_parallel = true;
+      for (Index tile = next++; tile < tiles; tile = next++) run(tile);
+    });
+  threads.clear();
+#else
+#pragma omp parallel for schedule(dynamic, 1) num_threads(configured_threads())
+  for (Index tile = 0; tile < tiles; ++tile) run(tile);
+#endif
   if (first) std::rethrow_exception(first);
 }
 
