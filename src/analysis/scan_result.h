@@ -44,13 +44,21 @@ struct HighNorm {
   bool threshold_given = false;
   Index count = 0;  ///< hidden states above the threshold, all layers
   double mean_pairwise_angle_degrees = 0;
-  std::vector<SpikeToken> tokens;  ///< most frequent first
-  std::vector<float> direction;    ///< d̂ [d], empty where nothing is high
+  Index angle_states = 0;  ///< states that angle is the mean over, all pairs (count, or a seeded subset)
+  double median_ratio =
+      0;  ///< median over high-norm occurrences of peak norm / ordinary median of that layer
+  Index initial_occurrences = 0, non_initial_occurrences = 0;  ///< token occurrences with high norm
+  std::vector<SpikeToken> tokens;                              ///< most frequent first
+  std::vector<float> direction;                                ///< d̂ [d], empty where nothing is high
 };
 
+/// A layer that makes or removes high norms.
 struct FoundLayer {
   Index layer = 0;  ///< 1-based
   double confidence = 0;
+  double factor = 1;         ///< norm after / norm before, median over its high-norm tokens
+  bool initial = false;      ///< acts on first tokens
+  bool non_initial = false;  ///< acts on later ones
 };
 
 /// One layer's weights, analysed. Angles in degrees; nullopt where they do not exist.
@@ -65,8 +73,10 @@ struct LayerReport {
   bool converged = false;
   std::optional<double> rayleigh, rayleigh_residual;
   std::optional<double> decay_ratio;
+  Index decay_inputs = 0;  ///< high-norm inputs the ratio is the mean over
   std::optional<std::complex<double>> eigenvalue;
   std::optional<double> eigenvector_angle_degrees, eigenvector_span_angle_degrees;
+  std::optional<double> eigen_residual;  ///< ‖R x − λ x‖ / ‖x‖ of that pair
   bool eigenpair_certified = false;
   double linear_variance_explained = 0, quadratic_variance_explained = 0;
   double linear_variance_explained_weighted = 0, quadratic_variance_explained_weighted = 0;
@@ -108,6 +118,8 @@ struct ScanResult {
   CalibrationInfo calibration;
   HighNorm high_norm;
   std::vector<FoundLayer> explosion_layers, decay_layers;
+  bool gradual_growth = false;  ///< special tokens' norms grow over many layers, none of which stands out
+  bool gradual_decay = false;
   std::vector<LayerReport> layer_reports;  ///< [layers]
   std::vector<std::string> notes;          ///< sentences a reader must know (text shorter than asked, ...)
 };
