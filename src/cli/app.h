@@ -1,0 +1,26 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+namespace CLI {
+class App;
+}
+
+namespace defectoscope {
+
+/// The whole command line: every subcommand with its options, declared once. Help, man page, shell completion
+/// and documentation are all made from it.
+std::unique_ptr<CLI::App> make_app();
+
+/// Parses and runs. Returns the exit code (ErrorKind); messages go to stderr.
+int run_program(int argc, const char* const* argv);
+
+// One subcommand a file.
+void add_scan(CLI::App& app);
+void add_inspect(CLI::App& app);
+void add_phantom(CLI::App& app);
+void add_completion(CLI::App& app);
+void add_man(CLI::App& app);
+
+}  // namespace defectoscope

@@ -1,0 +1,191 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <limits>
+#include <valijson/adapters/nlohmann_json_adapter.hpp>
+#include <valijson/schema.hpp>
+#include <valijson/schema_parser.hpp>
+#include <valijson/validator.hpp>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "checkpoint/safetensors.h"
+#include "report/json_values.h"
+#include "report/scan_report.h"
+
+namespace defectoscope {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+ScanResult example() {
+  ScanResult r;
+  r.model_name = "example</script>";
+  r.family = "llama";
+  r.model_type = "llama";
+  r.fingerprint = std::string(64, 'a');
+  r.layers = 3;
+  r.hidden_size = 2;
+  r.parameters = 1000;
+  r.dtype = "bf16";
+  r.compute = "f32";
+  r.instruction_set = "AVX2";
+  r.linearization = "closed form";
+  r.landscape = {{"<s>", "▁The", "\\n"}, {{1, 1, 1}, {50, 1, 50}, {50, 1.5, 50}, {2, 2, 2}}};
+  for (Index layer = 0; layer <= 3; ++layer) r.norms.push_back({layer, 1, 2, 3, 50, 40});
+  r.calibration = {"text.txt", std::string(64, 'b'), 10, 5, 100, false};
+  r.high_norm.threshold = 20;
+  r.high_norm.count = 12;
+  r.high_norm.mean_pairwise_angle_degrees = 1.5;
+  r.high_norm.median_ratio = 50;
+  r.high_norm.direction = {1, 0};
+  SpikeToken token;
+  token.id = 1;
+  token.token = "<s>";
+  token.initial = true;
+  token.peak_norm = 50;
+  r.high_norm.tokens = {token};
+  r.explosion_layers = {{1, 0.95, 50, true, true}};
+  r.decay_layers = {{3, 0.9, 0.04, true, true}};
+  for (Index layer = 1; layer <= 3; ++layer) {
+    LayerReport report;
+    report.layer = layer;
+    report.left_angle_degrees = 30.0 * static_cast<double>(layer) - 25;
+    report.singular_values = {3, 1};
+    report.left = {1, 0};
+    report.right = {0, 1};
+    report.eigenvalue = {-7.0, 0.0};
+    report.eigenvector_angle_degrees = 5;
+    r.layer_reports.push_back(report);
+  }
+  return r;
+}
+
+ScanResult nothing_found() {
+  ScanResult r = example();
+  r.high_norm = {};
+  r.explosion_layers.clear();
+  r.decay_layers.clear();
+  for (LayerReport& layer : r.layer_reports) {
+    layer.left_angle_degrees.reset();
+    layer.eigenvalue.reset();
+    layer.residual = std::numeric_limits<double>::quiet_NaN();
+  }
+  return r;
+}
+
+std::string schema_complaints(const std::string& text, const char* schema_file) {
+  const Json schema_json =
+      Json::parse(read_file(std::filesystem::path(DEFECTOSCOPE_SOURCE_DIR) / "docs/schema" / schema_file));
+  // valijson reads plain nlohmann::json.
+  const auto plain_schema = nlohmann::json::parse(schema_json.dump());
+  const auto document = nlohmann::json::parse(text);
+  valijson::Schema schema;
+  valijson::SchemaParser parser;
+  parser.populateSchema(valijson::adapters::NlohmannJsonAdapter(plain_schema), schema);
+  valijson::Validator validator;
+  valijson::ValidationResults results;
+  validator.validate(schema, valijson::adapters::NlohmannJsonAdapter(document), &results);
+  std::string complaints;
+  for (valijson::ValidationResults::Error error; results.popError(error);) {
+    for (const std::string& part : error.context) complaints += part;
+    complaints += ": " + error.description + "\n";
+  }
+  return complaints;
+}
+
+TEST(ScanJson, KeepsItsSchema) {
+  EXPECT_EQ(schema_complaints(scan_json(example()), "scan.schema.json"), "");
+  EXPECT_EQ(schema_complaints(scan_json(nothing_found()), "scan.schema.json"), "");
+}
+
+TEST(ScanJson, TheSchemaRefusesWhatIsNotAResult) {
+  auto json = nlohmann::json::parse(scan_json(example()));
+  json["layers"][0]["left_angle_degrees"] = "five";
+  EXPECT_NE(schema_complaints(json.dump(), "scan.schema.json"), "");
+  json = nlohmann::json::parse(scan_json(example()));
+  json.erase("high_norm");
+  EXPECT_NE(schema_complaints(json.dump(), "scan.schema.json"), "");
+}
+
+TEST(ScanJson, WhatDoesNotExistIsNull) {
+  const auto json = nlohmann::json::parse(scan_json(nothing_found()));
+  EXPECT_TRUE(json["high_norm"]["threshold"].is_null());
+  EXPECT_TRUE(json["layers"][0]["left_angle_degrees"].is_null());
+  EXPECT_TRUE(json["layers"][0]["eigenvalue"].is_null());
+  EXPECT_TRUE(json["layers"][0]["residual"].is_null());
+  EXPECT_TRUE(json["explosion_layers"].empty());
+}
+
+TEST(RunJson, KeepsItsSchema) {
+  RunInfo run;
+  run.command = {"defectoscope", "scan"};
+  run.started = "2026-01-01T00:00:00Z";
+  run.phases = {{"forward", 1.5}};
+  EXPECT_EQ(schema_complaints(run_json(run), "run.schema.json"), "");
+}
+
+TEST(Summary, SaysWhatWasFoundAndWhatItMeans) {
+  const std::string text = scan_summary(example(), "out");
+  for (const char* part : {"layer 1 (index 0", "layer 3 (index 2", "5.0°", "16 bit", "out/report.html", "-7"})
+    EXPECT_THAT(text, HasSubstr(part));
+}
+
+TEST(Summary, SaysPlainlyThatNothingWasFound) {
+  const std::string text = scan_summary(nothing_found(), "");
+  EXPECT_THAT(text, HasSubstr("No high-norm tokens"));
+  EXPECT_THAT(text, Not(HasSubstr("Explosion")));
+}
+
+TEST(ScanHtml, IsSelfContainedAndSafeFromNames) {
+  const std::string page = scan_html(example());
+  EXPECT_THAT(page, HasSubstr("example&lt;/script&gt;"));
+  EXPECT_THAT(page, Not(HasSubstr("example</script>")));
+  EXPECT_THAT(page, Not(HasSubstr("src=\"http")));
+  for (const char* mark : {"@TITLE@", "@DATA@", "@CHARTS@", "@SUMMARY@"})
+    EXPECT_THAT(page, Not(HasSubstr(mark)));
+}
+
+class WriteScanReport : public testing::Test {
+ protected:
+  void SetUp() override {
+    out_ = std::filesystem::path(testing::TempDir()) / "scan_report_test";
+    std::filesystem::remove_all(out_);
+  }
+  void TearDown() override { std::filesystem::remove_all(out_); }
+  std::filesystem::path out_;
+};
+
+TEST_F(WriteScanReport, LeavesEveryFileOfTheResultAndNoOther) {
+  const auto missing = write_scan_report(example(), {}, out_);
+  EXPECT_THAT(missing, testing::IsEmpty());
+  for (const char* file : {"results.json", "run.json", "report.html", "directions.safetensors"})
+    EXPECT_TRUE(std::filesystem::exists(out_ / file)) << file;
+  Index figures = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(out_ / "figures")) {
+    EXPECT_THAT(entry.path().filename().string(), Not(HasSubstr("tmp")));
+    EXPECT_GT(entry.file_size(), 1000u);
+    ++figures;
+  }
+  EXPECT_EQ(figures, 9);
+}
+
+TEST_F(WriteScanReport, DirectionsCanBeReadBack) {
+  make_folder(out_);
+  write_directions(example(), out_ / "directions.safetensors");
+  const auto file = SafetensorsFile::open(out_ / "directions.safetensors");
+  EXPECT_EQ(file->tensors().size(), 7u);
+  EXPECT_EQ(to_f32(file->tensors().at("left.2")), (std::vector<float>{1, 0}));
+}
+
+TEST_F(WriteScanReport, AModelWithoutHighNormsGetsTheLandscapeAloneAndSaysWhy) {
+  const auto missing = write_scan_report(nothing_found(), {}, out_);
+  ASSERT_EQ(missing.size(), 1u);
+  EXPECT_THAT(missing[0], HasSubstr("no empirical direction"));
+  EXPECT_TRUE(std::filesystem::exists(out_ / "figures/norm-landscape.svg"));
+}
+
+}  // namespace
+}  // namespace defectoscope

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "analysis/scan_result.h"
+
+namespace defectoscope {
+
+/// How and when a result was made: what results.json must not hold, so that it depends on the input alone.
+struct RunInfo {
+  std::vector<std::string> command;  ///< argv
+  std::string started;               ///< ISO 8601, UTC
+  double seconds = 0;                ///< wall time
+  int threads = 0;
+  std::vector<std::pair<std::string, double>> phases;  ///< name, seconds
+};
+
+/// results.json's text (schema docs/schema/scan.schema.json, "defectoscope.scan/1"). What does not exist is
+/// null.
+std::string scan_json(const ScanResult& result);
+/// run.json's text (schema docs/schema/run.schema.json).
+std::string run_json(const RunInfo& run);
+/// The summary a newcomer reads in a terminal; `out` is where the files are, empty where there are none.
+std::string scan_summary(const ScanResult& result, const std::string& out);
+/// directions.safetensors: left.<layer>, right.<layer> [d] f32, `empirical` where there is one.
+void write_directions(const ScanResult& result, const std::filesystem::path& path);
+/// The self-contained page: text, interactive charts, data; no network.
+std::string scan_html(const ScanResult& result);
+
+/// All files of a scan into folder `out`: results.json, run.json, directions.safetensors, report.html and
+/// figures/*.{svg,pdf,png}. Each appears whole or not at all. Returns what could not be made and why (gnuplot
+/// missing), one sentence each. Throws Error(kResources) where the folder cannot be written.
+std::vector<std::string> write_scan_report(const ScanResult& result, const RunInfo& run,
+                                           const std::filesystem::path& out);
+
+}  // namespace defectoscope
