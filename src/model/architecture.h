@@ -40,20 +40,47 @@ enum class Activation { kSilu, kGeluErf, kGeluTanh, kQuickGelu, kRelu, kRelu2 };
 /// none. Biases are the weight's name with `.weight` replaced by `.bias`.
 struct TensorNames {
   std::vector<std::string_view> prefixes = {""};  ///< tried in order before every name ("model.", "")
-  std::string_view embedding;
-  std::string_view position_embedding;
-  std::string_view embedding_norm;
-  std::string_view attention_norm;
-  std::string_view attention_post_norm;
-  std::string_view query, key, value;  ///< QkvLayout::kSeparate
-  std::string_view fused_qkv;          ///< the others
-  std::string_view query_norm, key_norm;
-  std::string_view attention_output;
-  std::string_view ffn_norm;
-  std::string_view ffn_post_norm;
-  std::string_view gate, up, down;  ///< fused gate+up: `up`
-  std::string_view final_norm;
-  std::string_view lm_head;  ///< never prefixed
+  std::string_view embedding = {};
+  std::string_view position_embedding = {};
+  std::string_view embedding_norm = {};
+  std::string_view attention_norm = {};
+  std::string_view attention_post_norm = {};
+  std::string_view query = {}, key = {}, value = {};  ///< QkvLayout::kSeparate
+  std::string_view fused_qkv = {};                    ///< the others
+  std::string_view query_norm = {}, key_norm = {};
+  std::string_view attention_output = {};
+  std::string_view ffn_norm = {};
+  std::string_view ffn_post_norm = {};
+  std::string_view gate = {}, up = {}, down = {};  ///< fused gate+up: `up`
+  std::string_view final_norm = {};
+  std::string_view lm_head = {};  ///< never prefixed
+  /// Stored by some versions, but no weights: masks and rotary tables. Read by nobody, unknown to nobody.
+  std::vector<std::string_view> ignored = {};
+};
+
+/// Whether a weight's bias must be there. Any bias that the checkpoint has is used.
+enum class BiasRule { kIfPresent, kRequired };
+/// Biases of one family. The keys name settings of config.json that, where true, make the biases required.
+struct BiasRules {
+  BiasRule qkv = BiasRule::kIfPresent;
+  BiasRule attention_output = BiasRule::kIfPresent;
+  BiasRule ffn = BiasRule::kIfPresent;
+  BiasRule norm = BiasRule::kIfPresent;  ///< the norms' shifts
+  std::string_view attention_key = {};   ///< for query, key, value and attention output
+  std::string_view ffn_key = {};
+};
+
+/// Which layers see only the last `sliding_window` tokens.
+enum class WindowRule {
+  kNone,           ///< none, whatever config.json says
+  kEveryLayer,     ///< all, where sliding_window is a number (Mistral)
+  kSwitchedLayers  ///< where use_sliding_window: those of layer_types, or from max_window_layers on (Qwen2)
+};
+
+/// A setting of config.json that only has one value we compute with; `value` as JSON spells it.
+struct FixedSetting {
+  std::string_view key;
+  std::string_view value;
 };
 
 /// What config.json calls things; first of the list that is present wins.
@@ -73,8 +100,8 @@ struct ConfigKeys {
 /// A family of models: everything that sets it apart, as data. Adding a family adds a row to
 /// architectures(), and no code.
 struct ArchitectureSpec {
-  std::string_view name;                      ///< "llama"; what reports call the family
-  std::vector<std::string_view> model_types;  ///< config.json's model_type values
+  std::string_view name = {};                      ///< "llama"; what reports call the family
+  std::vector<std::string_view> model_types = {};  ///< config.json's model_type values
   NormKind norm = NormKind::kRmsNorm;
   double norm_gain_offset = 0;  ///< 1 where the stored gain g acts as 1 + g (Gemma)
   NormPlacement placement = NormPlacement::kPre;
@@ -87,9 +114,14 @@ struct ArchitectureSpec {
   bool tied_by_default = false;    ///< tie_word_embeddings where config.json does not say
   double default_norm_eps = 1e-6;  ///< where config.json does not say
   Index ffn_factor = 0;            ///< ffn_size = factor * hidden_size where config.json does not say
+  Index default_kv_heads = 0;      ///< where config.json does not say; 0 = heads
   std::string_view default_activation = "silu";
-  TensorNames names;
-  ConfigKeys keys;
+  WindowRule window = WindowRule::kNone;
+  Index default_window = 0;  ///< sliding_window where config.json does not say
+  BiasRules biases = {};
+  std::vector<FixedSetting> fixed = {};  ///< settings refused where they differ
+  TensorNames names = {};
+  ConfigKeys keys = {};
 };
 
 /// All rows, in the order they are listed to users.

@@ -12,7 +12,8 @@
 
 namespace defectoscope {
 
-/// How rotary frequencies are changed for long contexts.
+/// How rotary frequencies are changed for long contexts (`rope_scaling`, or `rope_parameters` in newer
+/// files).
 struct RopeScaling {
   enum class Kind { kNone, kLinear, kLlama3 } kind = Kind::kNone;
   double factor = 1;
@@ -41,17 +42,20 @@ struct ModelConfig {
   Index sliding_window = 0;             ///< keys a query sees, itself included; 0 = all
   std::vector<bool> layer_is_windowed;  ///< per layer; empty = all layers follow sliding_window
   bool tied_embeddings = false;
-  std::optional<Index> bos_token, eos_token;
-  std::string torch_dtype;
+  bool qkv_bias_required = false, attention_output_bias_required = false, ffn_bias_required = false;
+  std::optional<Index> bos_token, eos_token;  ///< the first where there are several
+  std::string torch_dtype;                    ///< as config.json names it; empty where it does not
 
   Index query_size() const { return heads * head_dim; }
   Index kv_size() const { return kv_heads * head_dim; }
+  /// Keys a query of that layer sees, itself included; 0 = all before it.
   Index window_of(Index layer_index) const;
 };
 
 /// Reads config.json's text. `file` is for messages. Throws Error(kBadInput) on an unknown model_type (the
 /// message lists the known), a missing key, a value out of range (zero or negative sizes, heads that kv_heads
-/// does not divide, sizes whose products overflow), invalid JSON, duplicate keys.
+/// does not divide, sizes whose products would overflow), a setting we do not compute with (such as a rope
+/// scaling kind), invalid JSON, duplicate keys.
 ModelConfig parse_config(std::string_view json, const std::string& file);
 
 }  // namespace defectoscope
