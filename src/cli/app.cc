@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/progress.h"
 #include "base/version.h"
+#include "cli/common.h"
 
 namespace defectoscope {
 
@@ -44,6 +45,7 @@ int complain(const std::string& message, ErrorKind kind) {
 }  // namespace
 
 int run_program(int argc, const char* const* argv) {
+  program_arguments().assign(argv, argv + argc);
   const auto app = make_app();
   try {
     app->parse(argc, argv);

@@ -1,0 +1,65 @@
+#include "cli/common.h"
+
+#include <CLI/CLI.hpp>
+
+#include "base/error.h"
+#include "base/parallel.h"
+
+namespace defectoscope {
+
+void add_model(CLI::App& command, CommonOptions& options, bool optional) {
+  CLI::Option* model = command.add_option(
+      "MODEL", options.model,
+      optional ? "A Hugging Face model folder (config.json, tokenizer files, *.safetensors); without it, the "
+                 "small default "
+                 "model that comes with the program"
+               : "A Hugging Face model folder (config.json, tokenizer files, *.safetensors)");
+  model->type_name("DIR");
+  if (!optional) model->required();
+}
+
+void add_threads(CLI::App& command, CommonOptions& options) {
+  command
+      .add_option("--threads", options.threads,
+                  "Threads to use; results do not depend on it (default: all processors)")
+      ->check(CLI::Range(1, 4096))
+      ->type_name("N");
+}
+
+void apply(const CommonOptions& options) {
+  if (options.threads > 0) set_thread_count(options.threads);
+}
+
+std::vector<std::string>& program_arguments() {
+  static std::vector<std::string> arguments;
+  return arguments;
+}
+
+std::filesystem::path model_folder(const std::string& model) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  if (!model.empty()) {
+    if (!fs::exists(model, error))
+      throw_bad_input({.what = "no such model",
+                       .file = model,
+                       .expected = "a folder with config.json and *.safetensors",
+                       .hint = "check the path; `defectoscope scan` without MODEL shows the default model"});
+    if (!fs::is_directory(model, error))
+      throw_bad_input({.what = "MODEL is no folder",
+                       .file = model,
+                       .expected = "a folder with config.json and *.safetensors",
+                       .got = "a file",
+                       .hint = "give the folder that holds it"});
+    return model;
+  }
+  const fs::path program = fs::read_symlink("/proc/self/exe", error);
+  for (const fs::path& candidate :
+       {program.parent_path().parent_path() / "share/defectoscope/models/llama-base",
+        fs::path(DEFECTOSCOPE_DEFAULT_MODEL)})
+    if (fs::is_directory(candidate, error)) return candidate;
+  throw_bad_input({.what = "the default model is not installed",
+                   .file = DEFECTOSCOPE_DEFAULT_MODEL,
+                   .hint = "give MODEL, or run `make install`"});
+}
+
+}  // namespace defectoscope
