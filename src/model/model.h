@@ -67,14 +67,18 @@ class Model {
   WeightMatrix embedding() const;           ///< [vocab, d]
   WeightMatrix position_embedding() const;  ///< [max_positions, d]; undefined where there is none
   NormWeights final_norm() const;
-  WeightMatrix lm_head() const;  ///< [vocab, d]; the embedding where tied
+  WeightMatrix lm_head() const;  ///< [vocab, d]; the embedding where tied (a stored copy is not looked at)
 
   /// Throws Error(kBadInput) naming the first tensor that holds NaN or infinity, with its position. Reads the
-  /// whole checkpoint.
+  /// whole checkpoint, in parallel and with a progress line.
   void check_finite() const;
 
  private:
   Tensor find(std::string_view name) const;
+  std::vector<float> vector(const std::string& name) const;
+  NormWeights norm(std::string_view pattern, Index layer_index) const;
+  LinearWeights linear(std::string_view pattern, Index layer_index) const;
+
   ModelConfig config_;
   std::shared_ptr<const Checkpoint> checkpoint_;
   std::filesystem::path folder_;

@@ -1,0 +1,162 @@
+#include "model/model.h"
+
+#include <cmath>
+#include <cstdint>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "checkpoint/checkpoint.h"
+#include "model/fused_split.h"
+#include "model/tensor_plan.h"
+
+namespace defectoscope {
+namespace {
+
+constexpr const char* kConfigName = "config.json";
+
+/// The tensor itself, or a copy where old files placed it off its type's alignment.
+Tensor aligned(Tensor tensor) {
+  if (reinterpret_cast<std::uintptr_t>(tensor.data) % static_cast<std::uintptr_t>(dtype_size(tensor.dtype)) ==
+      0)
+    return tensor;
+  const auto copy = std::make_shared<std::vector<std::byte>>(tensor.data, tensor.data + tensor.bytes());
+  tensor.data = copy->data();
+  tensor.owner = copy;
+  return tensor;
+}
+
+void check_slot(const TensorSlot& slot, const Checkpoint& checkpoint, const std::string& folder) {
+  const std::optional<Tensor> tensor = checkpoint.find(slot.name);
+  if (!tensor) {
+    if (!slot.required) return;
+    throw_bad_input(
+        {.what = "tensor missing",
+         .file = folder,
+         .tensor = slot.name,
+         .expected = shape_text(slot.shape),
+         .got = "none of that name",
+         .hint = "`defectoscope inspect` lists all that is missing and unknown; config.json and weights "
+                 "may be of different models"});
+  }
+  const std::string file = checkpoint.file_of(slot.name).string();
+  if (tensor->shape != slot.shape)
+    throw_bad_input({.what = "tensor has another shape than config.json implies",
+                     .file = file,
+                     .tensor = slot.name,
+                     .expected = shape_text(slot.shape),
+                     .got = tensor->shape_text(),
+                     .hint = "config.json and weights may be of different models"});
+  if (!is_float_compute(tensor->dtype))
+    throw_bad_input({.what = "tensor dtype not supported",
+                     .file = file,
+                     .tensor = slot.name,
+                     .expected = "f32, f16 or bf16",
+                     .got = std::string(dtype_name(tensor->dtype)),
+                     .hint = "take the model's unquantized version"});
+}
+
+}  // namespace
+
+Model Model::open(const std::filesystem::path& folder) {
+  std::shared_ptr<const Checkpoint> checkpoint = open_checkpoint(folder);
+  const std::filesystem::path config = folder / kConfigName;
+  return {parse_config(read_file(config), config.string()), std::move(checkpoint), folder};
+}
+
+Model::Model(ModelConfig config, std::shared_ptr<const Checkpoint> checkpoint, std::filesystem::path folder)
+    : config_(std::move(config)),
+      checkpoint_(std::move(checkpoint)),
+      folder_(std::move(folder)),
+      prefix_(find_prefix(*config_.architecture, *checkpoint_)) {
+  for (const TensorSlot& slot : tensor_plan(config_, prefix_))
+    check_slot(slot, *checkpoint_, folder_.string());
+}
+
+std::string Model::name() const {
+  std::filesystem::path path = std::filesystem::absolute(folder_).lexically_normal();
+  if (!path.has_filename()) path = path.parent_path();  // "models/x/"
+  return path.filename().string();
+}
+
+Tensor Model::find(std::string_view name) const {
+  const std::optional<Tensor> tensor = checkpoint_->find(name);
+  return tensor ? aligned(*tensor) : Tensor{};
+}
+
+std::vector<float> Model::vector(const std::string& name) const {
+  const Tensor tensor = find(name);
+  if (!tensor.defined()) return {};
+  std::vector<float> values = to_f32(tensor);
+  for (std::size_t i = 0; i < values.size(); ++i)
+    if (!std::isfinite(values[i]))
+      throw_bad_input({.what = "weight is not finite",
+                       .file = checkpoint_->file_of(name).string(),
+                       .tensor = name,
+                       .expected = "finite numbers",
+                       .got = std::to_string(values[i]) + " at [" + std::to_string(i) + "]",
+                       .hint = "the checkpoint is damaged, or was saved from a diverged training run"});
+  return values;
+}
+
+NormWeights Model::norm(std::string_view pattern, Index layer_index) const {
+  if (pattern.empty()) return {};
+  const std::string name = tensor_name(prefix_, pattern, layer_index);
+  NormWeights norm{vector(name), vector(bias_name(name))};
+  for (float& gain : norm.gain) gain += static_cast<float>(config_.architecture->norm_gain_offset);
+  return norm;
+}
+
+LinearWeights Model::linear(std::string_view pattern, Index layer_index) const {
+  if (pattern.empty()) return {};
+  const std::string name = tensor_name(prefix_, pattern, layer_index);
+  const WeightMatrix stored = as_weight_matrix(find(name));
+  return {config_.architecture->transposed_weights ? transposed(stored) : stored, vector(bias_name(name))};
+}
+
+LayerWeights Model::layer(Index layer_index) const {
+  assert(layer_index >= 0 && layer_index < config_.layers);
+  const ArchitectureSpec& row = *config_.architecture;
+  const TensorNames& names = row.names;
+  LayerWeights layer;
+  layer.attention_norm = norm(names.attention_norm, layer_index);
+  layer.attention_post_norm = norm(names.attention_post_norm, layer_index);
+  layer.ffn_norm = norm(names.ffn_norm, layer_index);
+  layer.ffn_post_norm = norm(names.ffn_post_norm, layer_index);
+
+  AttentionWeights& attention = layer.attention;
+  if (row.qkv == QkvLayout::kSeparate) {
+    attention.query = linear(names.query, layer_index);
+    attention.key = linear(names.key, layer_index);
+    attention.value = linear(names.value, layer_index);
+  } else {
+    split_qkv(linear(names.fused_qkv, layer_index), config_, attention);
+  }
+  attention.query_norm = norm(names.query_norm, layer_index);
+  attention.key_norm = norm(names.key_norm, layer_index);
+  attention.output = linear(names.attention_output, layer_index);
+
+  FfnWeights& ffn = layer.ffn;
+  ffn.up = linear(names.up, layer_index);
+  if (row.ffn == FfnForm::kGated) ffn.gate = linear(names.gate, layer_index);
+  if (row.ffn == FfnForm::kFusedGated) split_gate_up(ffn.up, ffn);
+  ffn.down = linear(names.down, layer_index);
+  return layer;
+}
+
+WeightMatrix Model::embedding() const {
+  return as_weight_matrix(find(tensor_name(prefix_, config_.architecture->names.embedding)));
+}
+
+WeightMatrix Model::position_embedding() const {
+  const std::string_view pattern = config_.architecture->names.position_embedding;
+  return pattern.empty() ? WeightMatrix{} : as_weight_matrix(find(tensor_name(prefix_, pattern)));
+}
+
+NormWeights Model::final_norm() const { return norm(config_.architecture->names.final_norm, 0); }
+
+WeightMatrix Model::lm_head() const {
+  const std::string_view name = config_.architecture->names.lm_head;
+  return config_.tied_embeddings || name.empty() ? embedding() : as_weight_matrix(find(name));
+}
+
+}  // namespace defectoscope

@@ -1,0 +1,135 @@
+#include "model/tensor_plan.h"
+
+#include <algorithm>
+
+#include "checkpoint/checkpoint.h"
+
+namespace defectoscope {
+namespace {
+
+constexpr std::string_view kLayer = "{}";
+constexpr std::string_view kWeight = ".weight";
+
+class Planner {
+ public:
+  Planner(const ModelConfig& config, std::string_view prefix)
+      : config_(config), row_(*config.architecture), names_(row_.names), prefix_(prefix) {}
+
+  std::vector<TensorSlot> plan() {
+    const Index d = config_.hidden_size;
+    slot(names_.embedding, {config_.vocab_size, d}, true);
+    slot(names_.position_embedding, {config_.max_positions, d}, true);
+    norm(names_.embedding_norm, d);
+    for (layer_ = 0; layer_ < config_.layers; ++layer_) {
+      norm(names_.attention_norm, d);
+      attention();
+      norm(names_.attention_post_norm, d);
+      norm(names_.ffn_norm, d);
+      ffn();
+      norm(names_.ffn_post_norm, d);
+    }
+    norm(names_.final_norm, d);
+    if (!config_.tied_embeddings && !names_.lm_head.empty()) {
+      slots_.push_back({std::string(names_.lm_head), {config_.vocab_size, d}, true});
+      slots_.push_back({bias_name(names_.lm_head), {config_.vocab_size}, false});
+    }
+    return std::move(slots_);
+  }
+
+ private:
+  void slot(std::string_view pattern, std::vector<Index> shape, bool required) {
+    if (!pattern.empty())
+      slots_.push_back({tensor_name(prefix_, pattern, layer_), std::move(shape), required});
+  }
+  void bias(std::string_view pattern, Index size, bool required) {
+    if (pattern.ends_with(kWeight)) slot(bias_name(pattern), {size}, required);
+  }
+  void norm(std::string_view pattern, Index size) {
+    if (pattern.empty()) return;
+    slot(pattern, {size}, true);
+    bias(pattern, size, row_.biases.norm == BiasRule::kRequired);
+  }
+  void linear(std::string_view pattern, Index out, Index in, bool bias_required) {
+    if (pattern.empty()) return;
+    slot(pattern, row_.transposed_weights ? std::vector{in, out} : std::vector{out, in}, true);
+    bias(pattern, out, bias_required);
+  }
+
+  void attention() {
+    const Index d = config_.hidden_size;
+    const bool required = config_.qkv_bias_required;
+    if (row_.qkv == QkvLayout::kSeparate) {
+      linear(names_.query, config_.query_size(), d, required);
+      linear(names_.key, config_.kv_size(), d, required);
+      linear(names_.value, config_.kv_size(), d, required);
+    } else {
+      linear(names_.fused_qkv, config_.query_size() + 2 * config_.kv_size(), d, required);
+    }
+    norm(names_.query_norm, config_.head_dim);
+    norm(names_.key_norm, config_.head_dim);
+    linear(names_.attention_output, d, config_.query_size(), config_.attention_output_bias_required);
+  }
+
+  void ffn() {
+    const Index d = config_.hidden_size;
+    const bool required = config_.ffn_bias_required;
+    if (row_.ffn == FfnForm::kGated) linear(names_.gate, config_.ffn_size, d, required);
+    linear(names_.up, config_.ffn_size * (row_.ffn == FfnForm::kFusedGated ? 2 : 1), d, required);
+    linear(names_.down, d, config_.ffn_size, required);
+  }
+
+  const ModelConfig& config_;
+  const ArchitectureSpec& row_;
+  const TensorNames& names_;
+  std::string_view prefix_;
+  Index layer_ = 0;
+  std::vector<TensorSlot> slots_;
+};
+
+/// Whether `name` is `pattern` with some number in place of {}.
+bool matches(std::string_view pattern, std::string_view name) {
+  const std::size_t place = pattern.find(kLayer);
+  if (place == pattern.npos) return name == pattern;
+  const std::string_view head = pattern.substr(0, place);
+  const std::string_view tail = pattern.substr(place + kLayer.size());
+  if (name.size() <= head.size() + tail.size() || !name.starts_with(head) || !name.ends_with(tail))
+    return false;
+  const std::string_view number = name.substr(head.size(), name.size() - head.size() - tail.size());
+  return std::ranges::all_of(number, [](char c) { return c >= '0' && c <= '9'; });
+}
+
+}  // namespace
+
+std::vector<TensorSlot> tensor_plan(const ModelConfig& config, std::string_view prefix) {
+  return Planner(config, prefix).plan();
+}
+
+std::string_view find_prefix(const ArchitectureSpec& row, const Checkpoint& checkpoint) {
+  for (const std::string_view prefix : row.names.prefixes)
+    if (checkpoint.find(tensor_name(prefix, row.names.embedding))) return prefix;
+  return row.names.prefixes.front();
+}
+
+std::string tensor_name(std::string_view prefix, std::string_view pattern, Index layer_index) {
+  std::string name(prefix);
+  name += pattern;
+  const std::size_t place = name.find(kLayer);
+  if (place != name.npos) name.replace(place, kLayer.size(), std::to_string(layer_index));
+  return name;
+}
+
+std::string bias_name(std::string_view weight_name) {
+  std::string name(weight_name);
+  if (name.ends_with(kWeight)) name.resize(name.size() - kWeight.size());
+  return name + ".bias";
+}
+
+bool is_ignored(const ModelConfig& config, std::string_view prefix, std::string_view name) {
+  const TensorNames& names = config.architecture->names;
+  if (config.tied_embeddings && name == names.lm_head) return true;
+  if (!name.starts_with(prefix)) return false;
+  name.remove_prefix(prefix.size());
+  return std::ranges::any_of(names.ignored, [&](std::string_view pattern) { return matches(pattern, name); });
+}
+
+}  // namespace defectoscope

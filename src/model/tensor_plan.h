@@ -1,0 +1,36 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "model/config.h"
+
+namespace defectoscope {
+
+class Checkpoint;
+
+/// One tensor that a model of a given configuration consists of.
+struct TensorSlot {
+  std::string name;          ///< in full, as the checkpoint spells it
+  std::vector<Index> shape;  ///< as it is stored: [in, out] in transposed families
+  bool required = true;
+};
+
+/// Every tensor of the model, in the order a forward pass meets them. O(layers).
+std::vector<TensorSlot> tensor_plan(const ModelConfig& config, std::string_view prefix);
+
+/// The first of the row's prefixes under which the checkpoint has the embedding; the row's first where it has
+/// none.
+std::string_view find_prefix(const ArchitectureSpec& row, const Checkpoint& checkpoint);
+
+/// "model." + "layers.{}.mlp.up_proj.weight" → "model.layers.3.mlp.up_proj.weight".
+std::string tensor_name(std::string_view prefix, std::string_view pattern, Index layer_index = 0);
+/// "….weight" → "….bias".
+std::string bias_name(std::string_view weight_name);
+
+/// True for a tensor that some versions store without it being a weight (TensorNames::ignored), and for a
+/// stored copy of a tied LM head.
+bool is_ignored(const ModelConfig& config, std::string_view prefix, std::string_view name);
+
+}  // namespace defectoscope
