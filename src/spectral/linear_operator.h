@@ -17,6 +17,33 @@ class LinearOperator {
   virtual void apply_transpose(ConstMatrixView x, MatrixView y) const = 0;
 };
 
+/// Aᵀ of an operator that lives elsewhere.
+class TransposedOperator : public LinearOperator {
+ public:
+  explicit TransposedOperator(const LinearOperator& a) : a_(a) {}
+  Index rows() const override { return a_.cols(); }
+  Index cols() const override { return a_.rows(); }
+  void apply(ConstMatrixView x, MatrixView y) const override { a_.apply_transpose(x, y); }
+  void apply_transpose(ConstMatrixView x, MatrixView y) const override { a_.apply(x, y); }
+
+ private:
+  const LinearOperator& a_;
+};
+
+/// An explicit matrix as an operator; products are summed in f64 and rounded once.
+class DenseOperator : public LinearOperator {
+ public:
+  explicit DenseOperator(DoubleMatrix matrix);
+  Index rows() const override { return matrix_.rows(); }
+  Index cols() const override { return matrix_.cols(); }
+  void apply(ConstMatrixView x, MatrixView y) const override;
+  void apply_transpose(ConstMatrixView x, MatrixView y) const override;
+  const DoubleMatrix& matrix() const { return matrix_; }
+
+ private:
+  DoubleMatrix matrix_;
+};
+
 /// The matrix itself, [rows, cols], by applying to unit vectors in blocks. Cost: cols() vectors.
 DoubleMatrix form(const LinearOperator& a);
 
