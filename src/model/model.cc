@@ -156,7 +156,16 @@ NormWeights Model::final_norm() const { return norm(config_.architecture->names.
 
 WeightMatrix Model::lm_head() const {
   const std::string_view name = config_.architecture->names.lm_head;
-  return config_.tied_embeddings || name.empty() ? embedding() : as_weight_matrix(find(name));
+  if (config_.tied_embeddings || name.empty()) return embedding();
+  const Tensor head = find(name);
+  if (!head.defined())
+    throw_bad_input({.what = "the checkpoint has no LM head: it holds a model's body alone",
+                     .file = folder_.string(),
+                     .tensor = std::string(name),
+                     .expected = shape_text(std::vector{config_.vocab_size, config_.hidden_size}),
+                     .got = "none of that name",
+                     .hint = "take the checkpoint of the whole language model"});
+  return as_weight_matrix(head);
 }
 
 }  // namespace defectoscope

@@ -67,7 +67,9 @@ class Model {
   WeightMatrix embedding() const;           ///< [vocab, d]
   WeightMatrix position_embedding() const;  ///< [max_positions, d]; undefined where there is none
   NormWeights final_norm() const;
-  WeightMatrix lm_head() const;  ///< [vocab, d]; the embedding where tied (a stored copy is not looked at)
+  /// [vocab, d]; the embedding where tied (a stored copy is not looked at). Throws Error(kBadInput) where the
+  /// checkpoint is a bare body, which open() accepts.
+  WeightMatrix lm_head() const;
 
   /// Throws Error(kBadInput) naming the first tensor that holds NaN or infinity, with its position. Reads the
   /// whole checkpoint, in parallel and with a progress line.

@@ -30,7 +30,9 @@ class Planner {
     }
     norm(names_.final_norm, d);
     if (!config_.tied_embeddings && !names_.lm_head.empty()) {
-      slots_.push_back({std::string(names_.lm_head), {config_.vocab_size, d}, true});
+      // A checkpoint without the whole model's prefix is a bare body, which is saved without a head.
+      const bool whole = prefix_ == names_.prefixes.front();
+      slots_.push_back({std::string(names_.lm_head), {config_.vocab_size, d}, whole});
       slots_.push_back({bias_name(names_.lm_head), {config_.vocab_size}, false});
     }
     return std::move(slots_);
