@@ -22,6 +22,7 @@ class Tokenizer {
   /// With `special`, start (and end) tokens are added as the tokenizer's own configuration says.
   /// Throws Error(kBadInput) where `text` is not UTF-8, naming the byte.
   virtual std::vector<TokenId> encode(std::string_view text, bool special) const = 0;
+  /// Special tokens, and ids without an entry, add nothing.
   virtual std::string decode(const std::vector<TokenId>& ids) const = 0;
   /// The entry as the vocabulary spells it ("▁the", "<0x0A>", "Ġthe"); empty for an id without entry.
   virtual std::string token(TokenId id) const = 0;
@@ -30,14 +31,21 @@ class Tokenizer {
   virtual bool is_special(TokenId id) const = 0;
   /// The start token that encode(…, true) puts first, or -1.
   virtual TokenId start_token() const = 0;
+  /// Whether entries are spelled in GPT-2's byte letters ("Ġ" for a space, "Ã©" for "é").
+  virtual bool byte_level() const { return false; }
 };
 
-/// Opens a model folder's tokenizer: tokenizer.json, else tokenizer.model (SentencePiece); add_bos_token and
-/// the like from tokenizer_config.json. Throws Error(kBadInput) where there is none or it is malformed.
+/// Opens a model folder's tokenizer: tokenizer.json, else tokenizer.model (SentencePiece). What a
+/// tokenizer.json's own post-processor says about start and end tokens holds; tokenizer.model takes
+/// add_bos_token (true where absent) and add_eos_token from tokenizer_config.json. Added tokens of both come
+/// from there too. Throws Error(kBadInput) where there is none or it is malformed.
 std::unique_ptr<Tokenizer> open_tokenizer(const std::filesystem::path& folder);
 
 /// A token for a person to read: one line, control, partial and invisible bytes escaped ("\n", "<0x0A>"),
-/// leading space shown as "▁".
+/// spaces shown as "▁", GPT-2's byte letters undone where they can be nothing else; combining marks without
+/// a letter, right-to-left letters and invisible characters as "<U+200B>".
 std::string readable_token(std::string_view token);
+/// The same for an entry of a vocabulary, which tells whether it is spelled in byte letters.
+std::string readable_token(const Tokenizer& tokenizer, TokenId id);
 
 }  // namespace defectoscope

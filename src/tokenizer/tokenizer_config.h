@@ -1,0 +1,31 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tokenizer/rust_tokenizer.h"
+
+namespace defectoscope {
+
+/// What the small files beside a vocabulary say; all of them may be absent.
+struct TokenizerConfig {
+  std::string tokenizer_class;  ///< "LlamaTokenizer", ...; empty where not said
+  std::optional<bool> add_bos_token;
+  std::optional<bool> add_eos_token;
+  std::optional<bool> add_prefix_space;
+  std::optional<bool> legacy;
+  std::optional<bool> do_lower_case;
+  std::string bos_token;  ///< empty where there is none
+  std::string eos_token;
+  std::string unk_token;
+  /// added_tokens_decoder in the order of its ids, then added_tokens.json, then the special tokens by name.
+  std::vector<AddedToken> added_tokens;
+};
+
+/// Reads tokenizer_config.json, special_tokens_map.json and added_tokens.json of a folder.
+/// Throws Error(kBadInput) naming file and key where one is malformed.
+TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder);
+
+}  // namespace defectoscope

@@ -1,0 +1,69 @@
+// Published vectors: texts and the ids every container of the same vocabulary must give.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <sstream>
+
+#include "base/files.h"
+#include "tokenizer/tokenizer.h"
+#include "tokenizer/tokenizer_test_data.h"
+
+namespace defectoscope {
+namespace {
+
+struct Vector {
+  std::string text;
+  std::vector<TokenId> ids;
+};
+
+std::vector<Vector> read_vectors(const std::filesystem::path& folder, const std::string& name) {
+  constexpr std::string_view kMark = "\n__ggml_vocab_test__\n";
+  const std::string texts = read_file(folder / ("ggml-vocab-" + name + ".gguf.inp"));
+  std::istringstream lines(read_file(folder / ("ggml-vocab-" + name + ".gguf.out")));
+  std::vector<Vector> vectors;
+  std::string_view rest = texts;
+  for (std::string line; std::getline(lines, line);) {
+    const auto end = rest.find(kMark);
+    Vector vector{.text = std::string(rest.substr(0, end)), .ids = {}};
+    std::istringstream numbers(line);
+    for (TokenId id = 0; numbers >> id;) vector.ids.push_back(id);
+    vectors.push_back(vector);
+    rest = end == rest.npos ? std::string_view() : rest.substr(end + kMark.size());
+  }
+  return vectors;
+}
+
+void expect_vectors(const Tokenizer& tokenizer, const std::string& name) {
+  const auto vectors = read_vectors(shared_data() / "tokenizer-vectors", name);
+  ASSERT_GT(vectors.size(), 30u);
+  for (const Vector& vector : vectors)
+    EXPECT_EQ(tokenizer.encode(vector.text, false), vector.ids) << name << ": \"" << vector.text << '"';
+}
+
+struct Case {
+  const char* folder;
+  const char* vectors;
+};
+
+class Vectors : public testing::TestWithParam<Case> {};
+
+TEST_P(Vectors, TokenizerJsonGivesPublishedIds) {
+  SKIP_WITHOUT_SHARED_DATA();
+  const auto tokenizer = open_tokenizer(shared_data() / "tokenizers/hf" / GetParam().folder);
+  expect_vectors(*tokenizer, GetParam().vectors);
+}
+
+INSTANTIATE_TEST_SUITE_P(HuggingFace, Vectors,
+                         testing::Values(Case{"llama2", "llama-spm"}, Case{"phi-3-mini", "phi-3"},
+                                         Case{"phi-3-medium", "phi-3"}, Case{"phi-2", "gpt-2"},
+                                         Case{"falcon-tokenizer", "falcon"},
+                                         Case{"tokenizer_roberta-base", "roberta-bpe"}),
+                         [](const auto& info) {
+                           std::string name = info.param.folder;
+                           for (char& c : name)
+                             if (c == '-') c = '_';
+                           return name;
+                         });
+
+}  // namespace
+}  // namespace defectoscope
