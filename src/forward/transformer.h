@@ -26,11 +26,12 @@ struct Batch {
   Index rows() const { return begin.back(); }
 };
 
-/// Looks at, or changes, the residual stream as it passes.
+/// Looks at, or changes, the residual stream as it passes. The defaults do nothing.
 class Observer {
  public:
   virtual ~Observer() = default;
-  /// `states` [rows, d] may be modified (interventions); layer_index 0-based, −1 at kEmbedding.
+  /// `states` [rows, d] may be modified (interventions); layer_index 0-based, −1 at kEmbedding. In parallel
+  /// blocks a change at kBeforeFfn reaches the FFN and the residual, not attention, which ran before.
   virtual void on_states(Index layer_index, Tap tap, const Batch& batch, MatrixView states);
   /// Wanted on_attention calls cost little, but not nothing.
   virtual bool wants_attention() const { return false; }
@@ -39,6 +40,8 @@ class Observer {
   virtual void on_attention(Index layer_index, const Batch& batch, std::span<const float> received);
   /// True skips attention in this layer (Attention(x) = 0).
   virtual bool without_attention(Index layer_index) const;
+  /// True ends run() after this layer's kAfterLayer.
+  virtual bool stop_after(Index layer_index) const;
 };
 
 /// A linear map of the forward pass; quantized versions replace dense ones.
@@ -51,15 +54,23 @@ class Linear {
 
 /// The matmuls of a block, for LinearFactory.
 enum class Module { kQuery, kKey, kValue, kAttentionOutput, kGate, kUp, kDown, kLmHead };
-/// Builds the Linear of one module; the default is dense in the transformer's compute type.
+/// Builds the Linear of one module; the default is dense in the transformer's compute type. layer_index is
+/// 0-based, −1 for kLmHead.
 using LinearFactory = std::function<std::unique_ptr<Linear>(Index layer_index, Module, const LinearWeights&)>;
+
+/// The dense Linear, which a factory returns for what it leaves alone.
+std::unique_ptr<Linear> make_dense_linear(const LinearWeights& weights, ComputeType compute);
 
 struct TransformerOptions {
   ComputeType compute = ComputeType::kF32;
   LinearFactory linear;  ///< empty: dense
+  /// Keep each layer's Linears once built. Mapped weights cost nothing to keep; layouts that must be copied
+  /// (GPT-2, fused QKV) and quantized layers take their size in memory. False: one layer in flight.
+  bool keep_layers = true;
+  /// Sampling decodes as many sequences at once as their keys and values fit into this.
+  Index kv_cache_bytes = Index{512} << 20;
 };
 
-/// Keys and values of the tokens seen so far, one sequence.
 class KvCache;
 
 /// One forward pass for every family: a block that switches on the ArchitectureSpec.
@@ -72,23 +83,31 @@ class Transformer {
 
   const Model& model() const;
 
-  /// All layers over a batch. Throws Error(kBadInput) on a token id outside the vocabulary or a sequence
-  /// longer than the model's positions. Peak memory beyond weights: rows · (4 d + 3 ffn) floats or so.
+  /// All layers over a batch. Throws Error(kBadInput) on a token id outside the vocabulary, an empty
+  /// sequence, one longer than learned positions reach, and on NaN or infinity in the states, naming layer
+  /// and token. Peak memory beyond weights: rows · (2 d + max(2 ffn, 2 query + 2 kv)) floats, and what one
+  /// linear() needs.
   void run(const Batch& batch, Observer& observer) const;
-  /// The final norm and LM head on chosen rows of final states: states [m, d] → logits [m, vocab].
+  /// The same for sequences whose earlier tokens `caches` hold (one a sequence, possibly empty): the batch is
+  /// their next tokens, which are added. Returns the final states [rows, d].
+  Matrix run_cached(const Batch& batch, std::span<KvCache> caches) const;
+  /// The final norm and LM head on chosen rows of final states: states [m, d] → logits [m, vocab]. Memory:
+  /// m · d floats.
   void logits(ConstMatrixView states, MatrixView out) const;
   /// Hidden states after every layer (index 0: embedding) for one sequence; small inputs and tests.
   std::vector<Matrix> hidden_states(const TokenIds& tokens) const;
-  /// One layer alone on given states [rows, d] of a batch, in place (decay tests, census).
+  /// One layer alone on given states [rows, d] of a batch, in place (decay tests, census). Of the batch only
+  /// the lengths of the sequences matter.
   void run_layer(Index layer_index, const Batch& batch, MatrixView states, Observer& observer) const;
-  /// FFN(x) alone, its norm included (trigger): x [m, d] → y [m, d].
+  /// FFN(x) alone, its norms included (trigger): x [m, d] → y [m, d], without the residual.
   void run_ffn(Index layer_index, ConstMatrixView x, MatrixView y) const;
 
   /// Embeds token ids (positions from 0): [rows, d].
   Matrix embed(const Batch& batch) const;
 
-  /// Samples `count` sequences at temperature 1, each from the given first tokens on, with a KV cache, until
-  /// `length` tokens or the end token. Seeded; the same at any thread count.
+  /// Continues each of `starts` (one token or more) to `length` tokens, or to the end token, which is kept.
+  /// Temperature 0 is greedy, ties to the lower id. Sequence i draws from Random(seed, i); the same at any
+  /// thread count.
   std::vector<TokenIds> sample(const std::vector<TokenIds>& starts, Index length, double temperature,
                                std::uint64_t seed) const;
 

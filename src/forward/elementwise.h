@@ -1,0 +1,32 @@
+#pragma once
+
+#include <optional>
+
+#include "model/model.h"
+#include "tensor/matrix.h"
+
+namespace defectoscope {
+
+/// What stands between the matmuls, each one pass over its rows in parallel tiles. Every element or row is
+/// computed alone, so results do not depend on tiles or threads.
+
+/// out = norm(x), row by row; a norm that does not exist copies. out may be x.
+void apply_norm(const ModelConfig& config, const NormWeights& norm, ConstMatrixView x, MatrixView out);
+/// The norm of queries or keys x [rows, heads · head_dim], in place: over each head where the gain has
+/// head_dim values (Qwen3), over the whole row otherwise (OLMo-2).
+void apply_head_norm(const ModelConfig& config, const NormWeights& norm, MatrixView x);
+/// states += branch.
+void add(ConstMatrixView branch, MatrixView states);
+/// x = act(x).
+void activate(Activation activation, MatrixView x);
+/// gate = act(gate) · up.
+void activate_gated(Activation activation, MatrixView gate, ConstMatrixView up);
+
+struct Place {
+  Index row = 0;
+  Index column = 0;
+};
+/// The first NaN or infinity.
+std::optional<Place> find_non_finite(ConstMatrixView x);
+
+}  // namespace defectoscope

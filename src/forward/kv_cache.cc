@@ -1,0 +1,18 @@
+#include "forward/kv_cache.h"
+
+#include "model/config.h"
+
+namespace defectoscope {
+
+KvCache::KvCache(const ModelConfig& config, Index capacity) : capacity_(capacity) {
+  for (Index layer = 0; layer < config.layers; ++layer) {
+    keys_.emplace_back(capacity, config.kv_size());
+    values_.emplace_back(capacity, config.kv_size());
+  }
+}
+
+Index KvCache::bytes(const ModelConfig& config, Index capacity) {
+  return 2 * config.layers * capacity * config.kv_size() * static_cast<Index>(sizeof(float));
+}
+
+}  // namespace defectoscope

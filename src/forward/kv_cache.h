@@ -1,0 +1,36 @@
+#pragma once
+
+#include <vector>
+
+#include "tensor/matrix.h"
+
+namespace defectoscope {
+
+struct ModelConfig;
+
+/// Keys (already rotated) and values of the tokens of one sequence seen so far, f32.
+/// Memory: 2 · layers · capacity · kv_size · 4 bytes.
+class KvCache {
+ public:
+  KvCache(const ModelConfig& config, Index capacity);
+
+  /// Tokens held.
+  Index size() const { return size_; }
+  Index capacity() const { return capacity_; }
+  /// [capacity, kv_size]; rows from size() on are free to fill.
+  MatrixView keys(Index layer_index) { return keys_[static_cast<std::size_t>(layer_index)].view(); }
+  MatrixView values(Index layer_index) { return values_[static_cast<std::size_t>(layer_index)].view(); }
+  /// Counts `tokens` more rows as held, once every layer has filled them.
+  void advance(Index tokens) { size_ += tokens; }
+  /// Forgets all tokens.
+  void clear() { size_ = 0; }
+
+  static Index bytes(const ModelConfig& config, Index capacity);
+
+ private:
+  std::vector<Matrix> keys_, values_;
+  Index capacity_;
+  Index size_ = 0;
+};
+
+}  // namespace defectoscope

@@ -1,0 +1,54 @@
+#include "forward/positions.h"
+
+#include <bit>
+#include <cmath>
+#include <numbers>
+
+#include "model/config.h"
+
+namespace defectoscope {
+namespace {
+
+double scaled(double frequency, const RopeScaling& scaling) {
+  switch (scaling.kind) {
+    case RopeScaling::Kind::kNone:
+      return frequency;
+    case RopeScaling::Kind::kLinear:
+      return frequency / scaling.factor;
+    case RopeScaling::Kind::kLlama3:
+      break;
+  }
+  const double turns = scaling.original_max_positions * frequency / (2 * std::numbers::pi);
+  if (turns < scaling.low_frequency_factor) return frequency / scaling.factor;
+  if (turns > scaling.high_frequency_factor) return frequency;
+  const double keep =
+      (turns - scaling.low_frequency_factor) / (scaling.high_frequency_factor - scaling.low_frequency_factor);
+  return keep * frequency + (1 - keep) * frequency / scaling.factor;
+}
+
+}  // namespace
+
+std::vector<double> rotary_frequencies(const ModelConfig& config) {
+  const PositionKind kind = config.architecture->position;
+  if (kind != PositionKind::kRotaryHalf && kind != PositionKind::kRotaryInterleaved) return {};
+  std::vector<double> frequencies;
+  for (Index i = 0; i < config.rotary_dim / 2; ++i) {
+    const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(config.rotary_dim);
+    frequencies.push_back(scaled(std::pow(config.rope_base, exponent), config.rope_scaling));
+  }
+  return frequencies;
+}
+
+std::vector<float> make_alibi_slopes(Index heads) {
+  const auto power = static_cast<Index>(std::bit_floor(static_cast<std::uint64_t>(heads)));
+  std::vector<float> slopes;
+  for (Index h = 1; h <= power; ++h)
+    slopes.push_back(
+        static_cast<float>(std::exp2(-8.0 * static_cast<double>(h) / static_cast<double>(power))));
+  for (Index h = 1; static_cast<Index>(slopes.size()) < heads; h += 2)
+    slopes.push_back(
+        static_cast<float>(std::exp2(-4.0 * static_cast<double>(h) / static_cast<double>(power))));
+  return slopes;
+}
+
+}  // namespace defectoscope

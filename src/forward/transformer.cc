@@ -1,0 +1,151 @@
+#include "forward/transformer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cassert>
+
+#include "base/error.h"
+#include "forward/elementwise.h"
+#include "forward/kv_cache.h"
+#include "forward/positions.h"
+#include "forward/transformer_parts.h"
+
+namespace defectoscope {
+namespace {
+
+class Recorder final : public Observer {
+ public:
+  void on_states(Index, Tap tap, const Batch&, MatrixView states) override {
+    if (tap != Tap::kEmbedding && tap != Tap::kAfterLayer) return;
+    Matrix copy(states.rows(), states.cols());
+    std::copy_n(states.data(), states.rows() * states.cols(), copy.data());
+    layers.push_back(std::move(copy));
+  }
+  std::vector<Matrix> layers;
+};
+
+}  // namespace
+
+Batch::Batch(std::vector<TokenIds> tokens) : sequences(std::move(tokens)), begin{0} {
+  for (const TokenIds& sequence : sequences)
+    begin.push_back(begin.back() + static_cast<Index>(sequence.size()));
+}
+
+void Observer::on_states(Index, Tap, const Batch&, MatrixView) {}
+void Observer::on_attention(Index, const Batch&, std::span<const float>) {}
+bool Observer::without_attention(Index) const { return false; }
+bool Observer::stop_after(Index) const { return false; }
+
+Transformer::Parts::Parts(const Model& opened, const TransformerOptions& chosen)
+    : model(opened),
+      options(chosen),
+      embedding(model.embedding()),
+      position_embedding(model.position_embedding()),
+      final_norm(model.final_norm()),
+      blocks_(static_cast<std::size_t>(model.config().layers)) {
+  const LinearWeights head{model.lm_head(), {}};
+  lm_head =
+      options.linear ? options.linear(-1, Module::kLmHead, head) : make_dense_linear(head, options.compute);
+}
+
+std::shared_ptr<const Block> Transformer::Parts::block(Index layer_index) const {
+  assert(layer_index >= 0 && layer_index < model.config().layers);
+  const std::lock_guard lock(mutex_);
+  auto& kept = blocks_[static_cast<std::size_t>(layer_index)];
+  if (kept) return kept;
+  auto built = std::make_shared<const Block>(model, layer_index, options);
+  if (options.keep_layers) kept = built;
+  return built;
+}
+
+std::shared_ptr<const RotaryTable> Transformer::Parts::rotary_table(Index positions) const {
+  const std::lock_guard lock(mutex_);
+  if (!rotary_ || rotary_->positions() < positions) {
+    const std::vector<double> frequencies = rotary_frequencies(model.config());
+    rotary_ = std::make_shared<const RotaryTable>(make_rotary_table(frequencies, positions));
+  }
+  return rotary_;
+}
+
+Matrix Transformer::Parts::run(const Batch& batch, Observer& observer, std::span<KvCache> caches) const {
+  const std::vector<Index> positions = positions_of(batch, caches);
+  Matrix states = embed(batch, positions);
+  check_finite(-1, batch, states);
+  observer.on_states(-1, Tap::kEmbedding, batch, states);
+  if (batch.rows() == 0) return states;
+  Workspace workspace(model.config(), batch.rows());
+  const auto rotary = rotary_table(*std::max_element(positions.begin(), positions.end()) + 1);
+  const Pass pass{batch, observer, workspace, *rotary, positions, caches};
+  for (Index layer = 0; layer < model.config().layers; ++layer) {
+    block(layer)->forward(pass, states);
+    check_finite(layer, batch, states);
+    observer.on_states(layer, Tap::kAfterLayer, batch, states);
+    if (observer.stop_after(layer)) break;
+  }
+  return states;
+}
+
+void Transformer::Parts::check_finite(Index layer_index, const Batch& batch, ConstMatrixView states) const {
+  const std::optional<Place> place = find_non_finite(states);
+  if (!place) return;
+  const auto after = std::upper_bound(batch.begin.begin(), batch.begin.end(), place->row);
+  const Index sequence = after - batch.begin.begin() - 1;
+  throw_bad_input(
+      {.what = layer_index < 0 ? std::string("the embedding gives NaN or infinity")
+                               : fmt::format("layer {} gives NaN or infinity", layer_index + 1),
+       .file = model.folder().string(),
+       .expected = "finite hidden states",
+       .got = fmt::format("{} at token {} of sequence {}, dimension {}", states(place->row, place->column),
+                          place->row - batch.begin[static_cast<std::size_t>(sequence)] + 1, sequence + 1,
+                          place->column),
+       .hint = "the weights are damaged, or too large for this precision: look at them with "
+               "`inspect`, or compute in f32"});
+}
+
+Transformer::Transformer(const Model& model, const TransformerOptions& options)
+    : parts_(std::make_unique<Parts>(model, options)) {}
+Transformer::~Transformer() = default;
+
+const Model& Transformer::model() const { return parts_->model; }
+
+void Transformer::run(const Batch& batch, Observer& observer) const { parts_->run(batch, observer, {}); }
+
+Matrix Transformer::run_cached(const Batch& batch, std::span<KvCache> caches) const {
+  assert(caches.size() == batch.sequences.size());
+  Observer nothing;
+  Matrix states = parts_->run(batch, nothing, caches);
+  for (std::size_t i = 0; i < caches.size(); ++i)
+    caches[i].advance(static_cast<Index>(batch.sequences[i].size()));
+  return states;
+}
+
+void Transformer::logits(ConstMatrixView states, MatrixView out) const {
+  Matrix normed(states.rows(), states.cols());
+  apply_norm(model().config(), parts_->final_norm, states, normed);
+  parts_->lm_head->apply(normed, out);
+}
+
+std::vector<Matrix> Transformer::hidden_states(const TokenIds& tokens) const {
+  Recorder recorder;
+  run(Batch({tokens}), recorder);
+  return std::move(recorder.layers);
+}
+
+void Transformer::run_layer(Index layer_index, const Batch& batch, MatrixView states,
+                            Observer& observer) const {
+  if (batch.rows() == 0) return;
+  const std::vector<Index> positions = positions_of(batch, {});
+  Workspace workspace(model().config(), batch.rows());
+  const auto rotary = parts_->rotary_table(*std::max_element(positions.begin(), positions.end()) + 1);
+  parts_->block(layer_index)->forward({batch, observer, workspace, *rotary, positions, {}}, states);
+  parts_->check_finite(layer_index, batch, states);
+  observer.on_states(layer_index, Tap::kAfterLayer, batch, states);
+}
+
+void Transformer::run_ffn(Index layer_index, ConstMatrixView x, MatrixView y) const {
+  Workspace workspace(model().config(), x.rows());
+  parts_->block(layer_index)->ffn(x, y, workspace);
+}
+
+}  // namespace defectoscope
