@@ -38,15 +38,16 @@ std::string value(const std::optional<double>& number) {
 std::string landscape_script(const ScanResult& r) {
   const NormLandscape& landscape = r.landscape;
   const std::size_t tokens = landscape.tokens.size();
-  std::string script = fmt::format("set title {} noenhanced\n", quoted(r.model_name));
-  script +=
-      "set xlabel 'layer' offset 0,-0.5\nset zlabel 'norm' rotate parallel\nset view 62,50\nset ticslevel "
-      "0\nunset key\nset grid\n";
-  script += "set ytics noenhanced offset 0.5,-0.3 (";
+  std::string script = fmt::format(
+      "set title {} noenhanced offset 0,-2\nset xlabel 'layer' offset 0,-0.8\nset zlabel 'norm' rotate by "
+      "90\n"
+      "set view 60,50,1.1,1.1\nset xyplane 0\nunset key\nset grid\nset style fill transparent solid 0.35\n"
+      "set xtics {} offset -0.6,-0.3\nset xrange [0:{}]\nset yrange [{}:-0.5]\nset ytics noenhanced offset "
+      "0.4,-0.4 (",
+      quoted(r.model_name), std::max<Index>(1, r.layers / 8), r.layers, static_cast<double>(tokens) - 0.5);
   for (std::size_t t = 0; t < tokens; ++t)
     script += fmt::format("{}{} {}", t == 0 ? "" : ", ", quoted(landscape.tokens[t]), t);
-  script += fmt::format(")\nset xrange [0:{}]\nset yrange [{}:-0.5]\n", r.layers,
-                        static_cast<double>(tokens) - 0.5);
+  script += ")\n";
   for (std::size_t t = 0; t < tokens; ++t) {
     script += fmt::format("$token{} << EOD\n", t);
     for (std::size_t layer = 0; layer < landscape.norms.size(); ++layer)
@@ -55,10 +56,8 @@ std::string landscape_script(const ScanResult& r) {
   }
   script += "splot ";
   for (std::size_t t = 0; t < tokens; ++t)
-    script += fmt::format(
-        "{}$token{} using 1:2:3:4:3 with zerrorfill fillcolor rgb '{}' fillstyle transparent solid 0.35 "
-        "linewidth 1.5",
-        t == 0 ? "" : ", ", t, kColours[t % std::size(kColours)]);
+    script += fmt::format("{}$token{} using 1:2:3:4:3 with zerrorfill linecolor rgb '{}' linewidth 1.5",
+                          t == 0 ? "" : ", ", t, kColours[t % std::size(kColours)]);
   return script + "\n";
 }
 
