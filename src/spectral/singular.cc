@@ -36,18 +36,21 @@ class GolubKahan {
   SingularTriplets run() {
     v_.append(random_block(block_, a_.cols(), options_.seed, 0), 0);
     const Index limit = std::max<Index>(4, options_.max_passes);
-    double checked = std::numeric_limits<double>::infinity();
+    double tried = std::numeric_limits<double>::infinity();
+    double before = 0;
     while (true) {
       check_interrupt();
       const bool exhausted = !grow();
       const std::vector<double> estimates = estimate();
-      const double worst = estimates[0] / options_.tolerance;
-      bool good = true;
+      // The measuring passes gain about what the last step gained.
+      const double expected = estimates[0] * std::min(1.0, estimates[0] / before);
+      before = estimates[0];
+      bool good = expected <= 0.8 * options_.tolerance && estimates[0] <= 0.5 * tried;
       for (std::size_t i = 1; i < estimates.size(); ++i)
         good = good && estimates[i] <= options_.others_tolerance;
       const bool spent = passes_ + 4 > limit;
-      if (exhausted || spent || (good && worst <= 1 && worst <= 0.5 * checked)) {
-        checked = worst;
+      if (exhausted || spent || good) {
+        tried = estimates[0];
         SingularTriplets result = extract();
         if (result.converged || exhausted || passes_ + 4 > limit) return result;
       }

@@ -11,8 +11,8 @@ struct SingularOptions {
   Index count = 2;          ///< leading triplets wanted; at most min(rows, cols) are found
   Index block = 8;          ///< vectors per pass; at least count + 1 are used
   double tolerance = 1e-5;  ///< residual / σ1 of the leading triplet at which to stop
-  /// residual / σ1 that the others must reach as well; their values are then right to about its square.
-  double others_tolerance = 2e-2;
+  /// residual / σ1 that the others must reach as well: an exact singular value lies within that of each.
+  double others_tolerance = 1e-2;
   Index max_passes = 60;   ///< A and Aᵀ each count one; the last two measure the result; at least 4
   Index max_basis = 1024;  ///< vectors kept per side before a thick restart
   std::uint64_t seed = 0;  ///< of the starting block
