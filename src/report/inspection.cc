@@ -4,6 +4,7 @@
 
 #include "base/version.h"
 #include "report/json_values.h"
+#include "tensor/tensor.h"
 
 namespace defectoscope {
 namespace {
