@@ -1,0 +1,157 @@
+#include "synthesis/model_folder.h"
+
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/version.h"
+
+namespace defectoscope {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string torch_dtype(DType dtype) {
+  switch (dtype) {
+    case DType::kBF16:
+      return "bfloat16";
+    case DType::kF16:
+      return "float16";
+    default:
+      return "float32";
+  }
+}
+
+std::string generation_config_json(const PhantomTokenizer& tokenizer) {
+  const Json json = {{"bos_token_id", tokenizer.start_token()},
+                     {"eos_token_id", tokenizer.end_token()},
+                     {"do_sample", true},
+                     {"temperature", 1.0}};
+  return json.dump(2) + "\n";
+}
+
+/// Removes what was written unless everything was.
+class FolderGuard {
+ public:
+  explicit FolderGuard(std::filesystem::path folder) : folder_(std::move(folder)) {
+    existed_ = std::filesystem::exists(folder_);
+    if (existed_ && (!std::filesystem::is_directory(folder_) || !std::filesystem::is_empty(folder_)))
+      throw Error(ErrorKind::kUsage,
+                  {.what = "cannot write a model there",
+                   .file = folder_.string(),
+                   .expected = "a new or an empty folder",
+                   .got = std::filesystem::is_directory(folder_) ? "one that holds files" : "something else",
+                   .hint = "--out chooses another"});
+    make_folder(folder_);
+  }
+  ~FolderGuard() {
+    if (done_) return;
+    std::error_code ignored;
+    for (const std::string& file : files_) std::filesystem::remove(folder_ / file, ignored);
+    if (!existed_) std::filesystem::remove(folder_, ignored);
+  }
+  FolderGuard(const FolderGuard&) = delete;
+  FolderGuard& operator=(const FolderGuard&) = delete;
+
+  void wrote(std::string file) { files_.push_back(std::move(file)); }
+  void write(const std::string& name, const std::string& text) {
+    write_file(folder_ / name, text);
+    wrote(name);
+  }
+  void finish() { done_ = true; }
+
+ private:
+  std::filesystem::path folder_;
+  bool existed_ = false;
+  bool done_ = false;
+  std::vector<std::string> files_;
+};
+
+}  // namespace
+
+std::string config_json(const PhantomShape& shape, const PhantomTokenizer& tokenizer) {
+  Json json;
+  if (shape.form == PhantomForm::kLlama) {
+    json = {{"architectures", {"LlamaForCausalLM"}},
+            {"model_type", "llama"},
+            {"hidden_size", shape.hidden_size},
+            {"intermediate_size", shape.ffn_size},
+            {"num_hidden_layers", shape.layers},
+            {"num_attention_heads", shape.heads},
+            {"num_key_value_heads", shape.kv_heads},
+            {"head_dim", shape.head_dim},
+            {"hidden_act", "silu"},
+            {"rms_norm_eps", 1e-5},
+            {"rope_theta", 10000.0},
+            {"max_position_embeddings", shape.max_positions},
+            {"attention_bias", false},
+            {"mlp_bias", false}};
+  } else {
+    json = {{"architectures", {"GPT2LMHeadModel"}},
+            {"model_type", "gpt2"},
+            {"n_embd", shape.hidden_size},
+            {"n_inner", shape.ffn_size},
+            {"n_layer", shape.layers},
+            {"n_head", shape.heads},
+            {"n_positions", shape.max_positions},
+            {"n_ctx", shape.max_positions},
+            {"activation_function", "gelu_new"},
+            {"layer_norm_epsilon", 1e-5},
+            {"embd_pdrop", 0.0},
+            {"attn_pdrop", 0.0},
+            {"resid_pdrop", 0.0}};
+  }
+  json["vocab_size"] = shape.vocab_size;
+  json["tie_word_embeddings"] = shape.tied_embeddings;
+  json["bos_token_id"] = tokenizer.start_token();
+  json["eos_token_id"] = tokenizer.end_token();
+  json["torch_dtype"] = torch_dtype(shape.dtype);
+  json["use_cache"] = true;
+  return json.dump(2) + "\n";
+}
+
+std::string truth_json(const PhantomOptions& options, const PhantomTruth& truth) {
+  Json explosions = Json::array(), tokens = Json::array();
+  for (const PlantedExplosion& explosion : truth.explosions)
+    explosions.push_back({{"layer", explosion.layer},
+                          {"initial", explosion.initial},
+                          {"non_initial", explosion.non_initial},
+                          {"amplifies", explosion.amplifies},
+                          {"v", explosion.v},
+                          {"trigger", explosion.trigger}});
+  for (const PlantedToken& token : truth.spike_tokens)
+    tokens.push_back({{"id", token.id}, {"token", token.token}});
+  const Json json = {{"schema", "defectoscope.phantom/1"},
+                     {"program", {{"version", kVersion}}},
+                     {"shape", options.shape.name},
+                     {"seed", truth.seed},
+                     {"variant", variant_name(truth.variant)},
+                     {"explosion_layers", truth.explosion_layers},
+                     {"decay_layers", truth.decay_layers},
+                     {"growth_layers", truth.growth_layers},
+                     {"leap_layers", truth.leap_layers},
+                     {"ratio", truth.ratio},
+                     {"high_norm", truth.high_norm},
+                     {"initial", truth.initial_tokens ? Json("any") : Json(nullptr)},
+                     {"spike_tokens", tokens},
+                     {"u", truth.u},
+                     {"explosions", explosions},
+                     {"expected_high_norms", truth.expected_high_norms},
+                     {"expected_ordinary_norms", truth.expected_ordinary_norms}};
+  return json.dump(2) + "\n";
+}
+
+void write_model_folder(const ModelFolder& model, const std::filesystem::path& folder) {
+  FolderGuard guard(folder);
+  for (std::string& file : write_streamed(model.tensors, folder, model.options.shard_bytes))
+    guard.wrote(std::move(file));
+  guard.write("tokenizer.json", model.tokenizer.tokenizer_json());
+  guard.write("tokenizer_config.json", model.tokenizer.tokenizer_config_json());
+  guard.write("generation_config.json", generation_config_json(model.tokenizer));
+  guard.write("truth.json", truth_json(model.options, model.truth));
+  guard.write("config.json", config_json(model.options.shape, model.tokenizer));
+  guard.finish();
+}
+
+}  // namespace defectoscope

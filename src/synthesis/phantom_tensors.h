@@ -1,0 +1,15 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "synthesis/phantom_plan.h"
+#include "synthesis/tensor_stream.h"
+
+namespace defectoscope {
+
+/// All tensors of the planned phantom in checkpoint order, named as the form's family names them. They keep
+/// `plan` alive.
+std::vector<StreamedTensor> phantom_tensors(const std::shared_ptr<const PhantomPlan>& plan);
+
+}  // namespace defectoscope
