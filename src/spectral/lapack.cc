@@ -2,7 +2,6 @@
 
 #include <cblas.h>
 #include <lapacke.h>
-#include <omp.h>
 
 #include <algorithm>
 #include <cmath>
@@ -10,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "kernels/single_thread.h"
 
 namespace defectoscope {
 namespace {
@@ -43,12 +43,9 @@ DoubleMatrix packed(ConstDoubleView a) {
 
 }  // namespace
 
-SerialLibraries::SerialLibraries() : threads_(omp_get_max_threads()) { omp_set_num_threads(1); }
-SerialLibraries::~SerialLibraries() { omp_set_num_threads(threads_); }
-
 void rows_by_rows(ConstDoubleView a, ConstDoubleView b, DoubleView c) {
   if (a.rows() == 0 || b.rows() == 0) return;
-  const SerialLibraries serial;
+  const SingleThreadScope serial;
   parallel_ranges(b.rows(), kRowTile, [&](Index begin, Index end) {
     cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, blas_int(a.rows()), blas_int(end - begin),
                 blas_int(a.cols()), 1.0, a.data(), blas_int(a.stride()), b.row(begin).data(),
@@ -58,7 +55,7 @@ void rows_by_rows(ConstDoubleView a, ConstDoubleView b, DoubleView c) {
 
 void add_combination(double scale, ConstDoubleView c, ConstDoubleView b, DoubleView y) {
   if (c.rows() == 0 || b.rows() == 0) return;
-  const SerialLibraries serial;
+  const SingleThreadScope serial;
   parallel_ranges(y.cols(), kColumnTile, [&](Index begin, Index end) {
     cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, blas_int(c.rows()), blas_int(end - begin),
                 blas_int(b.rows()), scale, c.data(), blas_int(c.stride()), b.data() + begin,
@@ -72,7 +69,7 @@ SmallSvd lapack_svd(ConstDoubleView a) {
                DoubleMatrix(min, cols)};
   if (min == 0) return svd;
   require_finite(a);
-  const SerialLibraries serial;
+  const SingleThreadScope serial;
   // LAPACK sees aᵀ [cols, rows] in its column order: its left vectors are our right ones.
   DoubleMatrix work = packed(a);
   DoubleMatrix vt(rows, min);
@@ -98,7 +95,7 @@ SymmetricEigen lapack_top_symmetric(const DoubleMatrix& a, Index count) {
   SymmetricEigen eigen{std::vector<double>(static_cast<std::size_t>(count)), DoubleMatrix(count, n)};
   if (count == 0) return eigen;
   require_finite(a);
-  const SerialLibraries serial;
+  const SingleThreadScope serial;
   DoubleMatrix work = a;
   std::vector<double> values(static_cast<std::size_t>(n));
   DoubleMatrix vectors(count, n);
@@ -121,7 +118,7 @@ GeneralEigen lapack_eigen(ConstDoubleView a) {
   GeneralEigen eigen{std::vector<std::complex<double>>(size), DoubleMatrix(n, n), DoubleMatrix(n, n)};
   if (n == 0) return eigen;
   require_finite(a);
-  const SerialLibraries serial;
+  const SingleThreadScope serial;
   DoubleMatrix work(n, n);  // aᵀ row-major is a in LAPACK's column order
   for (Index r = 0; r < n; ++r)
     for (Index c = 0; c < n; ++c) work(c, r) = a(r, c);

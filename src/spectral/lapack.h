@@ -8,21 +8,10 @@
 
 namespace defectoscope {
 
+// OpenBLAS and LAPACK split their sums by thread: every call here runs on one library thread.
+
 using DoubleView = BasicMatrixView<double>;
 using ConstDoubleView = BasicMatrixView<const double>;
-
-/// Keeps OpenBLAS and LAPACK on one thread while it lives: their sums are split by thread, so anything else
-/// would make results depend on the number of threads. Applies to the calling thread only.
-class SerialLibraries {
- public:
-  SerialLibraries();
-  ~SerialLibraries();
-  SerialLibraries(const SerialLibraries&) = delete;
-  SerialLibraries& operator=(const SerialLibraries&) = delete;
-
- private:
-  int threads_;
-};
 
 /// c [p, q] = a [p, n] · b [q, n]ᵀ: all dot products of rows. Tiled over b's rows, one library thread a tile.
 void rows_by_rows(ConstDoubleView a, ConstDoubleView b, DoubleView c);
