@@ -51,7 +51,7 @@ std::vector<Group> group_tokens(const Trajectories& paths, const HighNormSplit& 
   Index sizes[2] = {0, 0};
   for (Index t = 0; t < paths.table.tokens.size(); ++t) {
     if (!split.special[at(t)]) continue;
-    const bool initial = paths.table.tokens.position[at(t)] == 0;
+    const bool initial = paths.table.tokens.initial[at(t)] != 0;
     Index best = 0;
     double largest = 0;
     for (Index layer = 1; layer <= layers; ++layer) {
