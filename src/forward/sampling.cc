@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -42,6 +44,10 @@ std::vector<TokenIds> Transformer::sample(const std::vector<TokenIds>& starts, I
   if (!(temperature >= 0) || std::isinf(temperature))
     throw Error(ErrorKind::kUsage, "the sampling temperature must be 0 or more and finite");
   const ModelConfig& config = model().config();
+  if (parts_->position_embedding.defined() && length > parts_->position_embedding.rows)
+    throw Error(ErrorKind::kUsage,
+                fmt::format("{} has learned positions for {} tokens: sequences of {} cannot be sampled",
+                            model().name(), parts_->position_embedding.rows, length));
   std::vector<TokenIds> all = starts;
   const Index fit = parts_->options.kv_cache_bytes / std::max<Index>(1, KvCache::bytes(config, length));
   const Index group = std::clamp<Index>(fit, 1, kMostSequences);
