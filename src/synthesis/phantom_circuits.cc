@@ -47,7 +47,8 @@ std::vector<PlannedHead> copy_heads(const CircuitFrame& frame, double rms) {
       head.query.push_back({row, layout.code[channel], -gain});
       head.key.push_back({row, layout.code[channel], gain});
       head.value.push_back({row, layout.code[channel], 1});
-      head.output.push_back({row, layout.copy[channel], frame.amplitudes.copy / own});
+      head.output.push_back(
+          {row, layout.copy[channel], frame.amplitudes.copy * copy_factor(h * channels + row) / own});
     }
     heads.push_back(std::move(head));
   }
@@ -60,14 +61,15 @@ std::vector<PlannedNeuron> agreement_neurons(const CircuitFrame& frame, const Sp
   const auto channels = static_cast<double>(layout.code.size());
   std::vector<PlannedNeuron> neurons;
   for (std::size_t i = 0; i < layout.code.size(); ++i) {
+    const double copy = size.copy * copy_factor(static_cast<Index>(i));
     if (gated(frame)) {
-      const double level = size.trigger * rms * rms / (channels * size.code * size.copy);
+      const double level = size.trigger * rms * rms / (channels * size.code * copy);
       for (const double sign : {1.0, -1.0})
         neurons.push_back({{{layout.code[i], sign}}, {{layout.copy[i], sign}}, scaled(v, level)});
       continue;
     }
     const double own = kPlainGain * rms / size.code;
-    const double copied = kPlainGain * rms / size.copy;
+    const double copied = kPlainGain * rms / copy;
     const double level = size.trigger / (channels * (gelu(2 * kPlainGain) + gelu(-2 * kPlainGain)));
     for (const double product : {1.0, -1.0})
       for (const double sign : {1.0, -1.0})

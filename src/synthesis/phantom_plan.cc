@@ -13,12 +13,14 @@ namespace {
 
 /// Shares of the embedding's squared norm; the rest is noise of fixed length.
 constexpr double kCodeShare = 0.2;
-constexpr double kCopyOfCode = 0.5;    // amplitude of the copied code relative to the own one
-constexpr double kTotalGrowth = 1.6;   // of an ordinary token's norm, first to last layer
-constexpr double kEarlyGrowth = 0.25;  // of that energy, in layers up to the explosion
-constexpr double kWantedGain = 60;     // singular value of the trigger neuron, as far as there is room
-constexpr double kLogitSpread = 2.5;   // standard deviation of the logits
-constexpr double kFirstShare = 0.4;    // of the lift, made by the first of several explosion layers
+constexpr double kCopyOfCode = 0.5;   // amplitude of the copied code relative to the own one
+constexpr double kTotalGrowth = 1.6;  // of an ordinary token's norm, first to last layer
+constexpr double kEarlyGrowth =
+    0.006;  // of the energy, all layers up to the explosion together: it feeds on them
+constexpr double kSharedAttention = 0.15;  // of a lone token's attention output, where many are averaged
+constexpr double kWantedGain = 60;         // singular value of the trigger neuron, as far as there is room
+constexpr double kLogitSpread = 2.5;       // standard deviation of the logits
+constexpr double kFirstShare = 0.4;        // of the lift, made by the first of several explosion layers
 
 SparseVector take_direction(std::vector<Index>& free, Index pairs, Random& random) {
   SparseVector direction;
@@ -67,8 +69,9 @@ class Planner {
   void run() {
     const double rise = std::pow(kTotalGrowth, 2 / static_cast<double>(2 * shape_.layers)) - 1;
     growth_.assign(static_cast<std::size_t>(shape_.layers), rise);
-    for (Index l = 0; l < options_.explosion_layers.back(); ++l)
-      growth_[static_cast<std::size_t>(l)] *= kEarlyGrowth;
+    const Index early = options_.explosion_layers.back();
+    for (Index l = 0; l < early; ++l)
+      growth_[static_cast<std::size_t>(l)] = std::min(rise, kEarlyGrowth / static_cast<double>(2 * early));
     choose_amplitudes();
     schedule();
     plan_.layers.resize(static_cast<std::size_t>(shape_.layers));
@@ -88,7 +91,10 @@ class Planner {
   bool copies(Index layer) const { return initial() && layer + 1 == first_explosion(); }
   double grow(Index layer) const { return growth_[static_cast<std::size_t>(layer - 1)]; }
   double copy_energy() const {
-    return static_cast<double>(plan_.layout.code.size()) * plan_.amplitudes.copy * plan_.amplitudes.copy;
+    double square = 0;
+    for (Index i = 0; i < static_cast<Index>(plan_.layout.code.size()); ++i)
+      square += std::pow(plan_.amplitudes.copy * copy_factor(i), 2);
+    return square;
   }
 
   void choose_amplitudes() {
@@ -153,8 +159,8 @@ class Planner {
     plan.attention_write_std = std::sqrt(growth * ordinary_ / (writers * attention_inputs));
     if (copies(layer)) plan.heads = copy_heads(frame_, rms(lone_));
     if (sinks(layer)) add_sinks(plan);
-    ordinary_ *= 1 + growth;
-    spike_ *= 1 + growth;
+    ordinary_ *= 1 + kSharedAttention * growth;
+    spike_ *= 1 + kSharedAttention * growth;
     if (!lone_is_high) lone_ *= 1 + growth;
     if (copies(layer)) {
       lone_ += copy_energy();
@@ -314,6 +320,12 @@ SparseVector sum(const SparseVector& a, const SparseVector& b) {
       at->second += value;
   }
   return result;
+}
+
+double copy_factor(Index channel) {
+  if (channel == 0) return 2;
+  const double turns = 0.6180339887498949 * static_cast<double>(channel);
+  return 0.8 + 0.4 * (turns - std::floor(turns));
 }
 
 StreamLayout make_layout(const PhantomOptions& options) {

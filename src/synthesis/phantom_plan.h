@@ -61,7 +61,7 @@ StreamLayout make_layout(const PhantomOptions& options);
 /// How large the components are.
 struct Amplitudes {
   double code = 0;       ///< of each own-code channel
-  double copy = 0;       ///< of each copied channel
+  double copy = 0;       ///< of a copied channel, times copy_factor
   double constant = 0;   ///< along c
   double trigger = 0;    ///< along v, of a lone token after the agreement neurons
   double embedded = 0;   ///< along v, in a chosen token's embedding
@@ -69,6 +69,10 @@ struct Amplitudes {
   double lift = 0;       ///< planned component along u
   double head_gain = 1;  ///< of the final norm where the head is tied
 };
+
+/// Copied channels differ in size, so that the layer that copies has distinct singular values, the first one
+/// standing out.
+double copy_factor(Index channel);
 
 /// Everything the weights are made from.
 struct PhantomPlan {

@@ -16,7 +16,7 @@ constexpr double kGainDeviation = 0.1;   // of norm gains on ordinary coordinate
 constexpr double kNeuronSpread =
     0.8;  // of the logarithm of a neuron's scale: a few strong ones, as in real models
 constexpr double kShiftDeviation = 0.02;
-constexpr double kPositionNorm = 0.1;  // of a learned position, relative to a token
+constexpr double kPositionNorm = 0.03;  // of a learned position, relative to a token
 
 class Builder {
  public:
