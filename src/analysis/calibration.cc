@@ -30,12 +30,24 @@ Calibration::Calibration(const Transformer& transformer, const Tokenizer& tokeni
   const Index wanted =
       options.sample_tokens > 0 ? options.sample_tokens : default_sample_tokens(options.parameters);
   sample_tokens_ = std::min(wanted, options_.max_tokens);
-  if (!options_.text.empty()) {
+  if (!options_.token_rows.empty()) {
+    info_.source = "token ids";
+    info_.rows_available = static_cast<Index>(options_.token_rows.size());
+    for (TokenIds& row : options_.token_rows) keep(std::move(row));
+    if (static_cast<Index>(rows_.size()) > options_.rows)
+      rows_.resize(static_cast<std::size_t>(options_.rows));
+  } else if (!options_.text.empty()) {
     read_text();
   } else {
     info_.source = "sampled from the model";
     info_.rows_available = options_.rows;
   }
+}
+
+void Calibration::keep(TokenIds tokens) {
+  if (static_cast<Index>(tokens.size()) > options_.max_tokens)
+    tokens.resize(static_cast<std::size_t>(options_.max_tokens));
+  if (!tokens.empty()) rows_.push_back(std::move(tokens));
 }
 
 void Calibration::read_text() {
@@ -48,10 +60,7 @@ void Calibration::read_text() {
   info_.rows_available = static_cast<Index>(all.size());
   for (const TextRow& row : choose_rows(all, options_.rows, options_.seed)) {
     check_interrupt();
-    TokenIds tokens = tokenizer_.encode(row.text, true);
-    if (static_cast<Index>(tokens.size()) > options_.max_tokens)
-      tokens.resize(static_cast<std::size_t>(options_.max_tokens));
-    if (!tokens.empty()) rows_.push_back(std::move(tokens));
+    keep(tokenizer_.encode(row.text, true));
   }
   if (rows_.empty())
     throw_bad_input({.what = "no row of the text has a token",
@@ -68,7 +77,7 @@ bool Calibration::sample_more() {
   const std::string name = "sampled-" + std::to_string(sampled_);
   if (const auto kept = journal_.get(name)) {
     RecordReader reader(*kept);
-    for (Index i = 0; i < count; ++i) rows_.push_back(reader.list<std::int32_t>());
+    for (Index i = 0; i < count; ++i) keep(reader.list<std::int32_t>());
     sampled_ += count;
     return true;
   }
@@ -91,10 +100,8 @@ bool Calibration::sample_more() {
   std::vector<TokenIds> rows = transformer_.sample(starts, sample_tokens_, 1.0, seed);
   RecordWriter record;
   for (TokenIds& row : rows) {
-    if (static_cast<Index>(row.size()) > options_.max_tokens)
-      row.resize(static_cast<std::size_t>(options_.max_tokens));
     record.list(row);
-    rows_.push_back(std::move(row));
+    keep(std::move(row));
   }
   journal_.put(name, record.bytes());
   sampled_ += count;
@@ -105,7 +112,7 @@ std::vector<TokenIds> Calibration::next_batch() {
   std::vector<TokenIds> batch;
   Index tokens = 0;
   while (true) {
-    if (next_ == rows_.size() && !(options_.text.empty() && sample_more())) break;
+    if (next_ == rows_.size() && !(samples() && sample_more())) break;
     const auto length = static_cast<Index>(rows_[next_].size());
     if (!batch.empty() && tokens + length > options_.batch_tokens) break;
     batch.push_back(std::exchange(rows_[next_++], {}));

@@ -14,7 +14,8 @@ class ScanJournal;
 class Tokenizer;
 
 struct CalibrationOptions {
-  std::filesystem::path text;  ///< empty: sampled from the model
+  std::filesystem::path text;        ///< empty: sampled from the model
+  std::vector<TokenIds> token_rows;  ///< rows as they are, in place of a text
   Index rows = 1000;
   Index max_tokens = 512;     ///< and the model's context
   Index sample_tokens = 0;    ///< 0: 64 below 300 M parameters, else 32
@@ -41,6 +42,8 @@ class Calibration {
   Index sample_tokens() const { return sample_tokens_; }
 
  private:
+  bool samples() const { return options_.text.empty() && options_.token_rows.empty(); }
+  void keep(TokenIds tokens);
   void read_text();
   bool sample_more();
 

@@ -13,7 +13,7 @@ constexpr double kHeight = 0.2;
 const double kInRun = std::log(1.05);   // below this a layer leaves norms as they are
 constexpr double kLogOfLargest = 0.15;  // a run's members, against its largest step
 constexpr double kShareOfLargest = 0.25;
-constexpr Index kShortRun = 3;
+constexpr Index kShortRun = 2;  // or a tenth of the layers
 constexpr double kDominant = 0.4;
 constexpr double kReported = 0.5;  // confidence
 
@@ -90,6 +90,7 @@ Found abrupt_steps(const Trajectories& paths, const HighNormSplit& split, const 
     if (layer > 0) step[at(layer)] = paths.step(median[at(layer - 1)], median[at(layer)], layer, sign);
   }
   const double height = *std::max_element(ratio.begin(), ratio.end());
+  const Index short_run = std::max(kShortRun, layers / 10);
   // What a step adds to (takes from) the ratio; only where the step itself has the sign.
   const auto part = [&](Index layer) {
     return std::max(0.0, sign * (ratio[at(layer)] - ratio[at(layer - 1)]));
@@ -127,7 +128,7 @@ Found abrupt_steps(const Trajectories& paths, const HighNormSplit& split, const 
       evidence.tokens = static_cast<Index>(group.tokens.size());
       evidence.gap = split.separation;
       if (step[at(i)] < kSubstantial && (step[at(i)] < kNoticeable || evidence.height < kHeight)) continue;
-      const bool stands_out = members <= kShortRun
+      const bool stands_out = members <= short_run
                                   ? std::max(evidence.log_share, evidence.share) >= kHeight
                                   : std::min(evidence.log_share, evidence.share) >= kDominant;
       if (!stands_out) continue;
@@ -139,7 +140,7 @@ Found abrupt_steps(const Trajectories& paths, const HighNormSplit& split, const 
       any = true;
     }
     // A run that takes the group most of the way without one step that stands out.
-    if (!any && members > kShortRun && part_sum > 0.5 * (height - 1)) found.gradual = true;
+    if (!any && members > short_run && part_sum > 0.5 * (height - 1)) found.gradual = true;
     begin = end;
   }
   return found;

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "analysis/scan_result.h"
 #include "kernels/gemm.h"
@@ -17,9 +18,10 @@ class ScanJournal;
 
 /// What a user may ask of a scan. Everything here shapes the result; threads and output folders do not.
 struct ScanOptions {
-  std::filesystem::path text;       ///< calibration text, UTF-8; empty: sampled from the model
-  Index rows = 1000;                ///< calibration rows at most
-  Index max_tokens = 512;           ///< a row is cut here, and at the model's context
+  std::filesystem::path text;  ///< calibration text, UTF-8; empty: sampled from the model
+  std::vector<std::vector<std::int32_t>> token_rows;  ///< calibration rows as token ids, in place of a text
+  Index rows = 1000;                                  ///< calibration rows at most
+  Index max_tokens = 512;                             ///< a row is cut here, and at the model's context
   Index sample_tokens = 0;          ///< tokens of a sampled row; 0: fewer the larger the model
   std::uint64_t seed = 0;           ///< chooses rows, samples, starting blocks
   bool exact = false;               ///< LAPACK on every layer's L and R beside the matrix-free methods
@@ -36,5 +38,8 @@ struct ScanOptions {
 /// Throws Error(kBadInput) on an unusable text or model, Error(kInterrupted) on a signal.
 ScanResult scan(const Model& model, const Tokenizer& tokenizer, const ScanOptions& options,
                 ScanJournal& journal);
+
+/// The parts of a result that need no computation: names, shapes, options.
+ScanResult describe(const Model& model, const ScanOptions& options);
 
 }  // namespace defectoscope
