@@ -79,6 +79,10 @@ void read_sizes(const ConfigReader& reader, ModelConfig& config) {
                     std::string(row.keys.hidden_size[0]) + "), or head_dim",
                 std::to_string(config.heads));
   config.head_dim = head_dim.value_or(config.hidden_size / config.heads);
+  if (config.query_size() > kMaxFfn)
+    reader.fail("value out of range in the model's configuration", row.keys.head_dim[0],
+                "at most " + std::to_string(kMaxFfn) + " rows in all heads",
+                std::to_string(config.query_size()));
   config.ffn_size = row.ffn_factor > 0
                         ? reader.integer(row.keys.ffn_size, 1, kMaxFfn, row.ffn_factor * config.hidden_size)
                         : reader.integer(row.keys.ffn_size, 1, kMaxFfn);
