@@ -63,7 +63,7 @@ void run(const ScanCommand& command, const CLI::Option& threshold) {
   const auto tokenizer = open_tokenizer(model.folder());
   const std::filesystem::path out = command.out.empty()
                                         ? std::filesystem::path("defectoscope-out") / (model.name() + "-scan")
-                                        : command.out;
+                                        : std::filesystem::path(command.out);
   check_writable(out);
 
   ScanOptions options = options_of(command, threshold, model);
