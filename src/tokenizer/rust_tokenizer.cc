@@ -69,7 +69,8 @@ class RustTokenizer : public Tokenizer {
                       {"lstrip", token.lstrip},
                       {"rstrip", token.rstrip},
                       {"normalized", token.normalized},
-                      {"special", token.special}});
+                      {"special", token.special},
+                      {"yields", token.yields}});
     }
     const std::string text = list.dump();
     std::string problem;

@@ -17,8 +17,8 @@ struct AddedToken {
   bool rstrip = false;       ///< takes the white space behind it
   bool normalized = true;    ///< looked for in normalized text
   bool special = false;
-  TokenId id =
-      -1;  ///< the id its file claims for it; -1: none, so it is only added where the vocabulary has it
+  bool yields = false;  ///< flags that the vocabulary has for it already hold, but for `special`
+  TokenId id = -1;      ///< the id its file claims; -1: none, added only where the vocabulary has it
 };
 
 /// A tokenizer from the text of a tokenizer.json, by Hugging Face's `tokenizers`; then `added`, in this order

@@ -96,19 +96,19 @@ class Reader {
     config_.add_prefix_space = flag(config, "add_prefix_space", path);
     config_.legacy = flag(config, "legacy", path);
     config_.do_lower_case = flag(config, "do_lower_case", path);
-    read_decoder(config, path);
-    read_added_file();
+    if (!read_decoder(config, path)) {
+      read_added_file();
+      const auto map_path = folder_ / "special_tokens_map.json";
+      read_special(read_object(map_path), map_path);
+    }
     read_special(config, path);
-    const auto map_path = folder_ / "special_tokens_map.json";
-    // tokenizer_config.json wins where both name a token.
-    read_special(read_object(map_path), map_path);
     return config_;
   }
 
  private:
-  void read_decoder(const Json& config, const std::filesystem::path& path) {
+  bool read_decoder(const Json& config, const std::filesystem::path& path) {
     const auto found = config.find("added_tokens_decoder");
-    if (found == config.end() || found->is_null()) return;
+    if (found == config.end() || found->is_null()) return false;
     if (!found->is_object()) bad_key(path, "added_tokens_decoder", "an object", *found);
     std::map<TokenId, AddedToken> by_id;
     for (const auto& [id, value] : found->items())
@@ -117,6 +117,7 @@ class Reader {
       token.id = id;
       push(token);
     }
+    return true;
   }
 
   void read_added_file() {
@@ -132,6 +133,7 @@ class Reader {
         AddedToken token;
         token.content = content;
         token.id = id;
+        token.yields = true;
         push(token);
       }
   }
@@ -161,6 +163,7 @@ class Reader {
   /// A named special token is special whatever the flags said before.
   void make_special(AddedToken token) {
     token.special = true;
+    token.yields = true;
     for (AddedToken& earlier : config_.added_tokens)
       if (earlier.content == token.content) {
         earlier.special = true;

@@ -20,11 +20,12 @@ struct TokenizerConfig {
   std::string bos_token;  ///< empty where there is none
   std::string eos_token;
   std::string unk_token;
-  /// added_tokens_decoder in the order of its ids, then added_tokens.json, then the special tokens by name.
+  /// added_tokens_decoder (or else added_tokens.json) in the order of its ids, then the special tokens named.
   std::vector<AddedToken> added_tokens;
 };
 
-/// Reads tokenizer_config.json, special_tokens_map.json and added_tokens.json of a folder.
+/// Reads tokenizer_config.json of a folder, and where that has no added_tokens_decoder, the older
+/// special_tokens_map.json (which wins over it) and added_tokens.json too, as transformers does.
 /// Throws Error(kBadInput) naming file and key where one is malformed.
 TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder);
 

@@ -1,6 +1,7 @@
 //! A loaded tokenizer with what C++ asks of it.
 
 use crate::Fallible;
+use serde::Deserialize;
 use tokenizers::{AddedToken, Model, Tokenizer};
 
 pub struct Handle {
@@ -8,6 +9,14 @@ pub struct Handle {
     pub size: u32,
     pub start: Option<u32>,
     pub byte_level: bool,
+}
+
+/// A token to add; one that yields keeps the flags that the tokenizer has for it already, but becomes special.
+#[derive(Deserialize)]
+struct Addition {
+    #[serde(flatten)]
+    token: AddedToken,
+    yields: bool,
 }
 
 impl Handle {
@@ -25,7 +34,18 @@ impl Handle {
     }
 
     pub fn add_tokens(&mut self, json: &[u8]) -> Fallible<()> {
-        let tokens: Vec<AddedToken> = serde_json::from_slice(json)?;
+        let additions: Vec<Addition> = serde_json::from_slice(json)?;
+        let added = self.tokenizer.get_added_vocabulary();
+        let tokens: Vec<AddedToken> = additions
+            .into_iter()
+            .map(|Addition { token, yields }| {
+                let id = added.get_vocab().get(&token.content);
+                match id.and_then(|id| added.get_added_tokens_decoder().get(id)) {
+                    Some(known) if yields => known.clone().special(known.special || token.special),
+                    _ => token,
+                }
+            })
+            .collect();
         self.tokenizer.add_tokens(tokens)?;
         self.refresh()
     }
