@@ -75,15 +75,41 @@ Batch make_batch(const Options& options) {
   return Batch(std::move(sequences));
 }
 
+/// A dense Linear that adds its CPU time to a sum.
+class TimedLinear final : public Linear {
+ public:
+  TimedLinear(std::unique_ptr<Linear> inner, double& cpu) : inner_(std::move(inner)), cpu_(cpu) {}
+  void apply(ConstMatrixView x, MatrixView y) const override {
+    const std::clock_t start = std::clock();
+    inner_->apply(x, y);
+    cpu_ += static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
+  }
+
+ private:
+  std::unique_ptr<Linear> inner_;
+  double& cpu_;
+};
+
 int run(const Options& options) {
   if (options.threads > 0) set_thread_count(options.threads);
   const Model model = make_model(options);
   const ModelConfig& config = model.config();
+  const ComputeType compute = options.compute == "f32" ? ComputeType::kF32 : ComputeType::kBF16;
+  double linear_cpu = 0;
   const Transformer transformer(
-      model, {.compute = options.compute == "f32" ? ComputeType::kF32 : ComputeType::kBF16, .linear = {}});
+      model, {.compute = compute, .linear = [&](Index, Module, const LinearWeights& weights) {
+                return std::make_unique<TimedLinear>(make_dense_linear(weights, compute), linear_cpu);
+              }});
   const Batch batch = make_batch(options);
   Observer nothing;
-  const Seconds seconds = seconds_of([&] { transformer.run(batch, nothing); }, options.repeats);
+  double all_cpu = 0;
+  const Seconds seconds = seconds_of(
+      [&] {
+        const std::clock_t start = std::clock();
+        transformer.run(batch, nothing);
+        all_cpu += static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
+      },
+      options.repeats);
   const double weights =
       static_cast<double>(config.layers * config.hidden_size *
                           (2 * config.query_size() + 2 * config.kv_size() + 3 * config.ffn_size));

@@ -6,6 +6,7 @@
 #include <cassert>
 
 #include "base/error.h"
+#include "base/progress.h"
 #include "forward/elementwise.h"
 #include "forward/kv_cache.h"
 #include "forward/positions.h"
@@ -78,6 +79,7 @@ Matrix Transformer::Parts::run(const Batch& batch, Observer& observer, std::span
   const auto rotary = rotary_table(*std::max_element(positions.begin(), positions.end()) + 1);
   const Pass pass{batch, observer, workspace, *rotary, positions, caches};
   for (Index layer = 0; layer < model.config().layers; ++layer) {
+    check_interrupt();
     block(layer)->forward(pass, states);
     check_finite(layer, batch, states);
     observer.on_states(layer, Tap::kAfterLayer, batch, states);
@@ -110,6 +112,11 @@ Transformer::~Transformer() = default;
 const Model& Transformer::model() const { return parts_->model; }
 
 void Transformer::run(const Batch& batch, Observer& observer) const { parts_->run(batch, observer, {}); }
+
+Matrix Transformer::final_states(const Batch& batch) const {
+  Observer nothing;
+  return parts_->run(batch, nothing, {});
+}
 
 Matrix Transformer::run_cached(const Batch& batch, std::span<KvCache> caches) const {
   assert(caches.size() == batch.sequences.size());

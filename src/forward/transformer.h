@@ -86,8 +86,10 @@ class Transformer {
   /// All layers over a batch. Throws Error(kBadInput) on a token id outside the vocabulary, an empty
   /// sequence, one longer than learned positions reach, and on NaN or infinity in the states, naming layer
   /// and token. Peak memory beyond weights: rows · (2 d + max(2 ffn, 2 query + 2 kv)) floats, and what one
-  /// linear() needs.
+  /// linear() needs. An interrupt ends it between layers (Error(kInterrupted)).
   void run(const Batch& batch, Observer& observer) const;
+  /// The states after the last layer [rows, d], before the final norm.
+  Matrix final_states(const Batch& batch) const;
   /// The same for sequences whose earlier tokens `caches` hold (one a sequence, possibly empty): the batch is
   /// their next tokens, which are added. Returns the final states [rows, d].
   Matrix run_cached(const Batch& batch, std::span<KvCache> caches) const;

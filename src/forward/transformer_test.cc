@@ -153,7 +153,8 @@ TEST_P(TransformerOf, DecodingWithACacheGivesTheWholePass) {
   pieces[1].push_back(copy_of(first.view().block_rows(2, 3)));
   for (std::size_t i = 0; i < 2; ++i) {
     for (auto at = static_cast<std::size_t>(caches[i].size()); at < sequences[i].size(); ++at)
-      pieces[i].push_back(transformer_.run_cached(Batch(std::vector<TokenIds>{{sequences[i][at]}}), {&caches[i], 1}));
+      pieces[i].push_back(
+          transformer_.run_cached(Batch(std::vector<TokenIds>{{sequences[i][at]}}), {&caches[i], 1}));
     const Matrix whole = copy_of(transformer_.hidden_states(sequences[i]).back());
     Index row = 0;
     for (const Matrix& piece : pieces[i]) {
