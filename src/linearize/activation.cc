@@ -27,6 +27,10 @@ ActivationJet gated_by_logistic(double a, double w, double w1, double w2, double
   return {a * s.d0, s.d0 + a * q1, 2 * q1 + a * q2, 3 * q2 + a * q3};
 }
 
+constexpr double kTanhCubic = 0.044715;
+/// ½(1 + tanh(u)) = logistic(2u), u = √(2/π) (a + 0.044715 a³)
+const double kTanhScale = 2 * std::sqrt(2 / std::numbers::pi);
+
 }  // namespace
 
 double normal_density(double x) { return std::exp(-0.5 * x * x) / std::sqrt(2 * std::numbers::pi); }
@@ -40,8 +44,7 @@ ActivationJet activation_jet(Activation activation, double a) {
     case Activation::kQuickGelu:
       return gated_by_logistic(a, 1.702 * a, 1.702, 0, 0);
     case Activation::kGeluTanh: {
-      // ½(1 + tanh(u)) = logistic(2u)
-      const double k = 2 * std::sqrt(2 / std::numbers::pi), c = 0.044715;
+      const double k = kTanhScale, c = kTanhCubic;
       return gated_by_logistic(a, k * (a + c * a * a * a), k * (1 + 3 * c * a * a), 6 * k * c * a, 6 * k * c);
     }
     case Activation::kGeluErf: {
@@ -54,6 +57,24 @@ ActivationJet activation_jet(Activation activation, double a) {
       return a > 0 ? ActivationJet{a * a, 2 * a, 2, 0} : ActivationJet{};
   }
   return {};
+}
+
+double activation_value(Activation activation, double a) {
+  switch (activation) {
+    case Activation::kSilu:
+      return a / (1 + std::exp(-a));
+    case Activation::kQuickGelu:
+      return a / (1 + std::exp(-1.702 * a));
+    case Activation::kGeluTanh:
+      return a / (1 + std::exp(-kTanhScale * (a + kTanhCubic * a * a * a)));
+    case Activation::kGeluErf:
+      return a * normal_distribution(a);
+    case Activation::kRelu:
+      return a > 0 ? a : 0;
+    case Activation::kRelu2:
+      return a > 0 ? a * a : 0;
+  }
+  return 0;
 }
 
 }  // namespace defectoscope

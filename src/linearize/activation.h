@@ -10,6 +10,8 @@ struct ActivationJet {
   double d0 = 0, d1 = 0, d2 = 0, d3 = 0;
 };
 ActivationJet activation_jet(Activation activation, double a);
+/// The value alone.
+double activation_value(Activation activation, double a);
 
 /// Standard normal density and distribution; the latter to full relative precision in the lower tail.
 double normal_density(double x);

@@ -73,7 +73,8 @@ ActivationMoments integrated_moments(Activation activation, double mean, double 
                                                             : 1.8;
   const double shift = s > 0 ? std::min(slope * s, std::abs(mean) / s) : 0;
   const double low = -9 - (mean > 0 ? shift : 0), high = 9 + (mean < 0 ? shift : 0);
-  const double step = 0.4 / std::max(1.0, s);
+  // Quick-GELU's logistic is steeper, its poles nearer.
+  const double step = 0.4 / std::max(1.0, activation == Activation::kQuickGelu ? 1.702 * s : s);
   ActivationMoments sum;
   for (auto k = static_cast<long>(std::floor(low / step)); static_cast<double>(k) * step <= high; ++k) {
     const double z = static_cast<double>(k) * step;

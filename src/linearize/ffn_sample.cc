@@ -74,7 +74,7 @@ void evaluate(const Stage& first, const Stage* second, Activation activation, co
     for (Index s = 0; s < count; ++s)
       for (Index j = begin; j < end; ++j) {
         const auto at = static_cast<std::size_t>(j);
-        double value = activation_jet(activation, f(s, j) + first.bias[at]).d0;
+        double value = activation_value(activation, f(s, j) + first.bias[at]);
         if (second != nullptr) value *= up(s, j - begin) + second->bias[at];
         f(s, j) = value;
       }
