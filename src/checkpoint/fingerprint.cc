@@ -1,4 +1,8 @@
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cstdint>
 
 #include "base/parallel.h"
 #include "base/progress.h"
@@ -23,15 +27,33 @@ void describe(Sha256& hash, const Tensor& tensor) {
               std::string(dtype_name(tensor.dtype)) + " " + tensor.shape_text() + "\n");
 }
 
+/// The parts of a tensor that the sampled fingerprint reads: its begin and its middle.
+std::vector<std::span<const std::byte>> samples(const Tensor& tensor) {
+  std::vector<std::span<const std::byte>> pieces = {piece(tensor, 0, kSampleBytes)};
+  const Index half = tensor.bytes() / 2;
+  if (half >= kSampleBytes) pieces.push_back(piece(tensor, half, kSampleBytes));
+  return pieces;
+}
+
+/// Asks for just these pages. Touching them one by one would make the system read megabytes ahead of each:
+/// 14 s instead of 0.05 s on a 13.5 GB checkpoint that is not in memory. It is a hint and may fail.
+void prefetch(std::span<const std::byte> bytes) {
+  if (bytes.empty()) return;
+  static const auto kPage = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto address = reinterpret_cast<std::uintptr_t>(bytes.data());
+  const std::uintptr_t begin = address / kPage * kPage;
+  (void)::madvise(reinterpret_cast<void*>(begin), address + bytes.size() - begin, MADV_WILLNEED);
+}
+
 std::string sampled(const Checkpoint& checkpoint) {
+  for (const std::string& name : checkpoint.names())
+    for (const std::span<const std::byte> piece : samples(*checkpoint.find(name))) prefetch(piece);
   Sha256 hash;
   hash.update("defectoscope.fingerprint/1 sampled\n");
   for (const std::string& name : checkpoint.names()) {
     const Tensor tensor = *checkpoint.find(name);
     describe(hash, tensor);
-    hash.update(piece(tensor, 0, kSampleBytes));
-    const Index half = tensor.bytes() / 2;
-    if (half >= kSampleBytes) hash.update(piece(tensor, half, kSampleBytes));
+    for (const std::span<const std::byte> piece : samples(tensor)) hash.update(piece);
   }
   return hash.hex_digest();
 }
