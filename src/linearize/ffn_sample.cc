@@ -17,7 +17,7 @@
 namespace defectoscope {
 namespace {
 
-constexpr Index kChunk = 1024;      // samples held at a time
+constexpr Index kHeld = 1 << 22;    // numbers held at a time: a chunk of samples and their outputs
 constexpr Index kDrawTile = 64;     // samples drawn from one random stream
 constexpr Index kNeuronTile = 128;  // neurons one task computes
 
@@ -119,10 +119,11 @@ SampledFit sample_ffn(const LayerWeights& layer, const ModelConfig& config, cons
   NormalEquations sums{DoubleMatrix(d, d), DoubleMatrix(neurons, d),
                        std::vector<double>(static_cast<std::size_t>(d)),
                        std::vector<double>(static_cast<std::size_t>(neurons))};
-  DoubleMatrix z(kChunk, d), f(kChunk, neurons);
+  const Index chunk = std::clamp<Index>(kHeld / (d + neurons) / kDrawTile, 1, 128) * kDrawTile;
+  DoubleMatrix z(chunk, d), f(chunk, neurons);
   Progress progress("sampling the FFN", samples);
-  for (Index start = 0; start < samples; start += kChunk) {
-    const Index count = std::min(kChunk, samples - start);
+  for (Index start = 0; start < samples; start += chunk) {
+    const Index count = std::min(chunk, samples - start);
     parallel_ranges(count, kDrawTile, [&](Index begin, Index end) {
       Random random(seed, static_cast<std::uint64_t>((start + begin) / kDrawTile));
       for (Index s = begin; s < end; ++s)
