@@ -56,10 +56,15 @@ HWY_INLINE void rows_kernel(const T* HWY_RESTRICT weight, Index stride, Index co
   for (; c + kLanes <= cols; c += kLanes, panels += K * kLanes) {
     VF w[R];
 #pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) w[r] = load_widened(df, weight + r * stride + c);
+    for (int r = 0; r < R; ++r) {
+      w[r] = load_widened(df, weight + r * stride + c);
+      // The next rows come while these are multiplied. With few vectors the hardware's own foresight is
+      // enough.
+      if (K >= 4) prefetch(weight, ((r + R) * stride + c) * static_cast<Index>(sizeof(T)));
+    }
 #pragma GCC unroll 8
     for (int b = 0; b < K; ++b) {
-      const VF x = hn::LoadU(df, panels + b * kLanes);
+      const VF x = kept_in_register(hn::LoadU(df, panels + b * kLanes));
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) sums[r][b] = hn::MulAdd(w[r], x, sums[r][b]);
     }

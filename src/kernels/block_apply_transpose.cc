@@ -19,7 +19,7 @@ using VF = hn::Vec<DF>;
 constexpr Index kLanes = static_cast<Index>(hn::MaxLanes(DF()));
 constexpr int kRegisters = HWY_TARGET <= HWY_AVX3 && HWY_ARCH_X86 ? 32 : HWY_ARCH_X86 ? 16 : 32;
 /// Rows whose products are summed in registers before the sums go back to memory.
-constexpr int kRowsTogether = 8;
+constexpr int kRowsTogether = 16;
 
 /// Vectors of columns handled together for K vectors of the block.
 constexpr int columns_together(int k) {
@@ -38,14 +38,17 @@ HWY_INLINE void columns_kernel(const T* HWY_RESTRICT weight, Index stride, const
   for (int b = 0; b < K; ++b)
 #pragma GCC unroll 4
     for (int c = 0; c < C; ++c) acc[c][b] = hn::LoadU(df, sums + b * sums_stride + c * kLanes);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
     VF w[C];
+    // A tile's rows are too short for the hardware to foresee the next ones.
+    for (int c = 0; c < C * kLanes; c += 64 / static_cast<int>(sizeof(T)))
+      prefetch(weight, ((r + R) * stride + c) * static_cast<Index>(sizeof(T)));
 #pragma GCC unroll 4
     for (int c = 0; c < C; ++c) w[c] = load_widened(df, weight + r * stride + c * kLanes);
 #pragma GCC unroll 8
     for (int b = 0; b < K; ++b) {
-      const VF factor = hn::Set(df, x[r * K + b]);
+      const VF factor = kept_in_register(hn::Set(df, x[r * K + b]));
 #pragma GCC unroll 4
       for (int c = 0; c < C; ++c) acc[c][b] = hn::MulAdd(w[c], factor, acc[c][b]);
     }

@@ -11,10 +11,30 @@
 namespace defectoscope {
 namespace {
 
-/// Up to so many rows the product is bound by reading the weights, and block_apply reads them fastest.
-constexpr Index kFewRows = 8;
-constexpr Index kTileOutputs = 256;
-constexpr Index kTileRows = 512;
+/// Up to so many rows block_apply, which needs no packing of the weights, is the fastest; measured on Zen 4.
+constexpr Index few_rows(ComputeType compute) { return compute == ComputeType::kBF16 ? 24 : 96; }
+
+/// Tiles of Y. Large ones run fastest (oneDNN packs each tile's weights anew), but a small product must still
+/// fall into enough of them for many threads. Depends on the shape alone, never on the number of threads.
+struct Tiling {
+  Index rows = 512;
+  Index outputs = 256;
+};
+
+Tiling tiling(Index rows, Index outputs) {
+  Tiling tile;
+  const auto tiles = [&] {
+    return ((rows + tile.rows - 1) / tile.rows) * ((outputs + tile.outputs - 1) / tile.outputs);
+  };
+  constexpr Index kEnough = 16;
+  while (tiles() < kEnough && (tile.rows > 64 || tile.outputs > 128)) {
+    if (tile.outputs > 128)
+      tile.outputs /= 2;
+    else
+      tile.rows /= 2;
+  }
+  return tile;
+}
 
 /// X rounded to bf16, by rows in parallel.
 std::vector<std::uint16_t> rounded(ConstMatrixView x) {
@@ -36,16 +56,23 @@ Matrix rounded_as_f32(ConstMatrixView x) {
   return result;
 }
 
-/// body(first output, outputs) on fixed tiles.
+/// body(first row, rows, first output, outputs) on the tiles of Y; neighbours share weights.
 template <typename Body>
-void for_output_tiles(Index outputs, Body body) {
-  parallel_ranges(outputs, kTileOutputs, [&](Index begin, Index end) { body(begin, end - begin); });
+void for_tiles(Index rows, Index outputs, Body body) {
+  const Tiling tile = tiling(rows, outputs);
+  const Index row_tiles = (rows + tile.rows - 1) / tile.rows;
+  const Index output_tiles = (outputs + tile.outputs - 1) / tile.outputs;
+  parallel_for(row_tiles * output_tiles, [&](Index i) {
+    const Index row = i % row_tiles * tile.rows;
+    const Index output = i / row_tiles * tile.outputs;
+    body(row, std::min(tile.rows, rows - row), output, std::min(tile.outputs, outputs - output));
+  });
 }
 
 void linear_bf16(const WeightMatrix& weight, const float* bias, ConstMatrixView x, MatrixView y) {
   const std::vector<std::uint16_t> input = rounded(x);
   const Index k = weight.cols;
-  for_output_tiles(weight.rows, [&](Index first, Index count) {
+  for_tiles(x.rows(), weight.rows, [&](Index row, Index rows, Index first, Index count) {
     thread_local std::vector<std::uint16_t> scratch;
     const auto* tile = reinterpret_cast<const std::uint16_t*>(weight.row_data(first));
     Index stride = weight.stride;
@@ -55,9 +82,8 @@ void linear_bf16(const WeightMatrix& weight, const float* bias, ConstMatrixView 
       tile = scratch.data();
       stride = k;
     }
-    for (Index r = 0; r < x.rows(); r += kTileRows)
-      matmul_bf16(std::min(kTileRows, x.rows() - r), count, k, input.data() + r * k, k, tile, stride,
-                  bias == nullptr ? nullptr : bias + first, y.data() + r * y.stride() + first, y.stride());
+    matmul_bf16(rows, count, k, input.data() + row * k, k, tile, stride,
+                bias == nullptr ? nullptr : bias + first, y.data() + row * y.stride() + first, y.stride());
   });
 }
 
@@ -65,7 +91,7 @@ void linear_bf16(const WeightMatrix& weight, const float* bias, ConstMatrixView 
 void linear_f32(const WeightMatrix& weight, const float* bias, ConstMatrixView x, MatrixView y,
                 bool through_bf16) {
   const Index k = weight.cols;
-  for_output_tiles(weight.rows, [&](Index first, Index count) {
+  for_tiles(x.rows(), weight.rows, [&](Index row, Index rows, Index first, Index count) {
     thread_local std::vector<float> scratch;
     const auto* tile = reinterpret_cast<const float*>(weight.row_data(first));
     Index stride = weight.stride;
@@ -78,10 +104,8 @@ void linear_f32(const WeightMatrix& weight, const float* bias, ConstMatrixView x
       tile = scratch.data();
       stride = k;
     }
-    for (Index r = 0; r < x.rows(); r += kTileRows)
-      matmul_f32(std::min(kTileRows, x.rows() - r), count, k, x.data() + r * x.stride(), x.stride(), tile,
-                 stride, bias == nullptr ? nullptr : bias + first, y.data() + r * y.stride() + first,
-                 y.stride());
+    matmul_f32(rows, count, k, x.data() + row * x.stride(), x.stride(), tile, stride,
+               bias == nullptr ? nullptr : bias + first, y.data() + row * y.stride() + first, y.stride());
   });
 }
 
@@ -103,11 +127,12 @@ void linear(const WeightMatrix& weight, std::span<const float> bias, ConstMatrix
   assert(is_float_compute(weight.dtype));
   if (x.rows() == 0 || weight.rows == 0) return;
   const float* bias_data = bias.empty() ? nullptr : bias.data();
-  if (x.rows() <= kFewRows || weight.cols == 0) {
+  if (x.rows() <= few_rows(compute) || weight.cols == 0) {
     block_apply(weight, x, y);
     if (bias_data != nullptr)
-      for (Index r = 0; r < y.rows(); ++r)
+      parallel_for(y.rows(), [&](Index r) {
         for (Index c = 0; c < y.cols(); ++c) y(r, c) += bias_data[c];
+      });
   } else if (compute == ComputeType::kF32) {
     linear_f32(weight, bias_data, x, y, false);
   } else if (has_native_bf16()) {

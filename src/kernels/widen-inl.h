@@ -9,7 +9,10 @@
 
 #include <hwy/highway.h>
 
+#include <cstdint>
 #include <cstring>
+
+#include "base/index.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace defectoscope {
@@ -53,6 +56,24 @@ HWY_INLINE hn::Vec<DF> load_widened_partial(DF df, const T* p, std::size_t count
   HWY_ALIGN T padded[HWY_MAX_BYTES / sizeof(float)] = {};
   std::memcpy(static_cast<void*>(padded), static_cast<const void*>(p), count * sizeof(T));
   return load_widened(df, padded);
+}
+
+/// Stops the compiler from turning one load with many uses into as many memory operands: the load ports, not
+/// the FMA units, would then set the pace (91 instead of 108 GFLOP/s on a Zen 4 core).
+template <class V>
+HWY_INLINE V kept_in_register(V v) {
+#if HWY_ARCH_X86 && (HWY_COMPILER_GCC || HWY_COMPILER_CLANG)
+  asm("" : "+v"(v.raw));
+#endif
+  return v;
+}
+
+/// Asks for the cache line `bytes` past p in the second-level cache. It may lie outside any array, which is
+/// why the address is not computed as a pointer.
+HWY_INLINE void prefetch(const void* p, Index bytes) {
+  __builtin_prefetch(
+      reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(p) + static_cast<std::uintptr_t>(bytes)),
+      0, 2);
 }
 
 }  // namespace HWY_NAMESPACE
