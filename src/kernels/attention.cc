@@ -23,9 +23,10 @@ KeyRange visible(const AttentionParameters& p, Index position, Index keys) {
   return {std::clamp<Index>(first, 0, keys), std::clamp<Index>(last, 0, keys)};
 }
 
-/// Queries of one tile: 64, fewer where the block of scores would exceed 2 MiB.
+/// Queries of one tile: more on long sequences, where the packing of the keys pays and the masked corner of a
+/// causal block weighs less; fewer where the block of scores would exceed 2 MiB.
 Index queries_together(Index keys) {
-  return std::clamp<Index>((Index{1} << 19) / std::max<Index>(1, keys), 8, 64);
+  return std::clamp<Index>((Index{1} << 19) / std::max<Index>(1, keys), 8, keys < 1024 ? 64 : 128);
 }
 
 class Tile {

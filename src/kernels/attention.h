@@ -27,7 +27,7 @@ struct AttentionParameters {
 ///
 /// q and out [queries, heads * head_dim], k and v [keys, kv_heads * head_dim], any strides; out may be q
 /// itself. Blocks of queries times one head are the tiles:
-/// f32 products through oneDNN, one block of scores [64 or fewer, keys] a thread at a time. Deterministic at
+/// f32 products through oneDNN, one block of scores [128 or fewer, keys] a thread at a time. Deterministic at
 /// any thread count.
 ///
 /// `received` (empty, or one value a key) gets the attention that each key draws, summed over heads and over
