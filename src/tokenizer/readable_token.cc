@@ -2,38 +2,13 @@
 #include <cstdio>
 #include <optional>
 
+#include "tokenizer/byte_letters.h"
 #include "tokenizer/rust_tokenizer.h"
 #include "tokenizer/tokenizer.h"
 #include "tokenizer/utf8.h"
 
 namespace defectoscope {
 namespace {
-
-/// GPT-2's letters: printable Latin-1 bytes stand for themselves, the rest for U+0100 onwards in byte order.
-bool stands_for_itself(unsigned byte) {
-  return (byte >= 0x21 && byte <= 0x7E) || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE;
-}
-
-std::array<int, 0x144> byte_letters() {
-  std::array<int, 0x144> byte_of;
-  byte_of.fill(-1);
-  std::size_t next = 0x100;
-  for (unsigned byte = 0; byte < 256; ++byte)
-    byte_of[stands_for_itself(byte) ? byte : next++] = static_cast<int>(byte);
-  return byte_of;
-}
-
-/// The bytes a spelling in byte letters stands for; none where a letter is not one of them.
-std::optional<std::string> undo_byte_letters(std::string_view token) {
-  static const std::array<int, 0x144> byte_of = byte_letters();
-  std::string bytes;
-  for (std::size_t i = 0; i < token.size();) {
-    const char32_t code = next_code_point(token, i);
-    if (code >= byte_of.size() || byte_of[code] < 0) return std::nullopt;
-    bytes.push_back(static_cast<char>(byte_of[code]));
-  }
-  return bytes;
-}
 
 bool is_ascii(std::string_view text) {
   for (const char c : text)
@@ -137,7 +112,7 @@ std::string readable_token(std::string_view token) {
     return *byte == '\n' || *byte == '\t' || *byte == '\r' ? escape(std::string(1, static_cast<char>(*byte)))
                                                            : std::string(token);
   if (!is_ascii(token) && !find_invalid_utf8(token))
-    if (const auto bytes = undo_byte_letters(token); bytes && is_plausible_text(*bytes))
+    if (const auto bytes = from_byte_letters(token); bytes && is_plausible_text(*bytes))
       return escape(*bytes);
   return escape(token);
 }
@@ -145,7 +120,7 @@ std::string readable_token(std::string_view token) {
 std::string readable_token(const Tokenizer& tokenizer, TokenId id) {
   const std::string token = tokenizer.token(id);
   if (tokenizer.byte_level() && !tokenizer.is_special(id)) {
-    const auto bytes = undo_byte_letters(token);
+    const auto bytes = from_byte_letters(token);
     return escape(bytes ? *bytes : token);
   }
   return readable_token(token);

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "base/files.h"
+#include "tokenizer/gguf_tokenizer.h"
 #include "tokenizer/tokenizer.h"
 #include "tokenizer/tokenizer_test_data.h"
 
@@ -46,6 +47,13 @@ struct Case {
   const char* vectors;
 };
 
+std::string name_of(const testing::TestParamInfo<Case>& info) {
+  std::string name = info.param.folder;
+  for (char& c : name)
+    if (c == '-') c = '_';
+  return name;
+}
+
 class PublishedVectors : public testing::TestWithParam<Case> {};
 
 TEST_P(PublishedVectors, TokenizerJsonGivesPublishedIds) {
@@ -53,6 +61,20 @@ TEST_P(PublishedVectors, TokenizerJsonGivesPublishedIds) {
   const auto tokenizer = open_tokenizer(shared_data() / "tokenizers/hf" / GetParam().folder);
   expect_vectors(*tokenizer, GetParam().vectors);
 }
+
+class GgufVectors : public testing::TestWithParam<Case> {};
+
+TEST_P(GgufVectors, VocabularyGivesPublishedIds) {
+  SKIP_WITHOUT_SHARED_DATA();
+  const auto file = std::string("ggml-vocab-") + GetParam().folder + ".gguf";
+  expect_vectors(*open_gguf_tokenizer(shared_data() / "tokenizers" / file), GetParam().vectors);
+}
+
+INSTANTIATE_TEST_SUITE_P(Gguf, GgufVectors,
+                         testing::Values(Case{"llama-spm", "llama-spm"}, Case{"phi-3", "phi-3"},
+                                         Case{"gpt-2", "gpt-2"}, Case{"falcon", "falcon"}, Case{"mpt", "mpt"},
+                                         Case{"gpt-neox", "mpt"}, Case{"bert-bge", "bert-bge"}),
+                         name_of);
 
 nlohmann::json published(const char* name) {
   return nlohmann::json::parse(read_file(shared_data() / "tokenizers/hf" / name / "tokenizer.json"));
@@ -95,12 +117,7 @@ INSTANTIATE_TEST_SUITE_P(HuggingFace, PublishedVectors,
                          testing::Values(Case{"phi-3-mini", "phi-3"}, Case{"phi-3-medium", "phi-3"},
                                          Case{"falcon-tokenizer", "falcon"},
                                          Case{"tokenizer_roberta-base", "roberta-bpe"}),
-                         [](const auto& info) {
-                           std::string name = info.param.folder;
-                           for (char& c : name)
-                             if (c == '-') c = '_';
-                           return name;
-                         });
+                         name_of);
 
 }  // namespace
 }  // namespace defectoscope
