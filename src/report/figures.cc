@@ -35,23 +35,34 @@ std::string value(const std::optional<double>& number) {
   return number && std::isfinite(*number) ? fmt::format("{:.9g}", *number) : std::string("NaN");
 }
 
+/// As the paper's figure 1: the first few tokens of the sentence and its full stop; more cannot be told
+/// apart.
+std::vector<std::size_t> shown_tokens(const NormLandscape& landscape) {
+  constexpr std::size_t kFirst = 7;
+  std::vector<std::size_t> shown;
+  for (std::size_t t = 0; t < landscape.tokens.size(); ++t)
+    if (t < kFirst || t + 1 == landscape.tokens.size()) shown.push_back(t);
+  return shown;
+}
+
 std::string landscape_script(const ScanResult& r) {
   const NormLandscape& landscape = r.landscape;
-  const std::size_t tokens = landscape.tokens.size();
+  const std::vector<std::size_t> shown = shown_tokens(landscape);
+  const std::size_t tokens = shown.size();
   std::string script = fmt::format(
-      "set title {} noenhanced offset 0,-2\nset xlabel 'layer' offset 0,-0.8\nset zlabel 'norm' rotate by "
+      "set title {} noenhanced offset 0,-3\nset xlabel 'layer' offset 0,-0.8\nset zlabel 'norm' rotate by "
       "90\n"
       "set view 60,50,1.1,1.1\nset xyplane 0\nunset key\nset grid\nset style fill transparent solid 0.35\n"
       "set xtics {} offset -0.6,-0.3\nset xrange [0:{}]\nset yrange [{}:-0.5]\nset ytics noenhanced offset "
       "0.4,-0.4 (",
       quoted(r.model_name), std::max<Index>(1, r.layers / 8), r.layers, static_cast<double>(tokens) - 0.5);
   for (std::size_t t = 0; t < tokens; ++t)
-    script += fmt::format("{}{} {}", t == 0 ? "" : ", ", quoted(landscape.tokens[t]), t);
+    script += fmt::format("{}{} {}", t == 0 ? "" : ", ", quoted(landscape.tokens[shown[t]]), t);
   script += ")\n";
   for (std::size_t t = 0; t < tokens; ++t) {
     script += fmt::format("$token{} << EOD\n", t);
     for (std::size_t layer = 0; layer < landscape.norms.size(); ++layer)
-      script += fmt::format("{} {} {} 0\n", layer, t, value(landscape.norms[layer][t]));
+      script += fmt::format("{} {} {} 0\n", layer, t, value(landscape.norms[layer][shown[t]]));
     script += "EOD\n";
   }
   script += "splot ";
@@ -83,7 +94,8 @@ std::string marks(const std::vector<FoundLayer>& layers, const char* colour, con
 
 std::string layer_axis(const ScanResult& r) {
   return fmt::format(
-             "set xlabel 'layer'\nset xrange [0.5:{}.5]\nset grid ytics linecolor rgb '#dddddd'\nset border "
+             "set tmargin 2\nset xlabel 'layer'\nset xrange [0.5:{}.5]\nset grid ytics linecolor rgb "
+             "'#dddddd'\nset border "
              "3\nset tics nomirror\n",
              r.layers) +
          marks(r.explosion_layers, "#D55E00", "explosion") + marks(r.decay_layers, "#0072B2", "decay");
