@@ -183,6 +183,11 @@ std::unique_ptr<Tokenizer> byte_bpe(const GgufMetadata& gguf, const Vocabulary& 
                        .expected = "two entries with a space between"});
     bpe.merges.emplace_back(merges[i].substr(0, gap), merges[i].substr(gap + 1));
   }
+  if (const auto wrong = find_impossible_merge(bpe))
+    throw_bad_input({.what = "merge of entries that the vocabulary does not have",
+                     .file = gguf.file(),
+                     .tensor = std::string(kMerges) + '[' + std::to_string(*wrong) + ']',
+                     .got = std::string(merges[*wrong])});
   bpe.added = vocabulary.added();
   bpe.splitting = splitting_of(gguf, vocabulary.size());
   const bool like_llama3 = bpe.splitting == "llama-bpe" || bpe.splitting == "llama3" ||

@@ -39,7 +39,8 @@ TEST(OpenTokenizer, FolderWithoutTokenizerSaysWhatItLooksFor) {
   const ScratchFolder folder;
   EXPECT_THAT(problem_of([&] { open_tokenizer(folder.path()); }),
               AllOf(HasSubstr(folder.path().string()), HasSubstr("tokenizer.json")));
-  EXPECT_THAT(problem_of([&] { open_tokenizer(folder.path() / "none"); }), HasSubstr("no such folder"));
+  EXPECT_THAT(problem_of([&] { open_tokenizer(folder.path() / "none"); }),
+              HasSubstr("no such file or folder"));
 }
 
 TEST(OpenTokenizer, MalformedTokenizerJsonIsNamedWithItsCause) {

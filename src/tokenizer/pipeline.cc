@@ -2,6 +2,7 @@
 
 #include <map>
 #include <nlohmann/json.hpp>
+#include <unordered_set>
 
 namespace defectoscope {
 namespace {
@@ -163,6 +164,15 @@ Json around(const std::string& start, const std::string& end, const Json& vocabu
 }  // namespace
 
 bool is_known_splitting(const std::string& name) { return names().contains(name); }
+
+std::optional<std::size_t> find_impossible_merge(const BpeVocabulary& vocabulary) {
+  const std::unordered_set<std::string_view> entries(vocabulary.tokens.begin(), vocabulary.tokens.end());
+  for (std::size_t i = 0; i < vocabulary.merges.size(); ++i) {
+    const auto& [left, right] = vocabulary.merges[i];
+    if (!entries.contains(left) || !entries.contains(right) || !entries.contains(left + right)) return i;
+  }
+  return std::nullopt;
+}
 
 std::string to_tokenizer_json(const BpeVocabulary& vocabulary) {
   const Named& named = names().at(vocabulary.splitting);

@@ -26,6 +26,9 @@ struct BpeVocabulary {
 /// does.
 bool is_known_splitting(const std::string& name);
 
+/// The first merge whose parts or result are no entries, if any: `tokenizers` would not take it.
+std::optional<std::size_t> find_impossible_merge(const BpeVocabulary& vocabulary);
+
 /// The text of the tokenizer.json that says the same. Throws std::exception where an entry is not UTF-8.
 std::string to_tokenizer_json(const BpeVocabulary& vocabulary);
 

@@ -96,6 +96,8 @@ class Reader {
     config_.add_prefix_space = flag(config, "add_prefix_space", path);
     config_.legacy = flag(config, "legacy", path);
     config_.do_lower_case = flag(config, "do_lower_case", path);
+    config_.tokenize_chinese_chars = flag(config, "tokenize_chinese_chars", path);
+    config_.strip_accents = flag(config, "strip_accents", path);
     if (!read_decoder(config, path)) {
       read_added_file();
       const auto map_path = folder_ / "special_tokens_map.json";
@@ -145,11 +147,7 @@ class Reader {
       if (found == object.end() || found->is_null() || found->is_boolean()) continue;
       const AddedToken token = parse_token(*found, true, name, path);
       if (token.content.empty()) continue;
-      const std::string key = name;
-      std::string* named = key == "bos_token"   ? &config_.bos_token
-                           : key == "eos_token" ? &config_.eos_token
-                           : key == "unk_token" ? &config_.unk_token
-                                                : nullptr;
+      std::string* named = named_token(name);
       if (named != nullptr && named->empty()) *named = token.content;
       make_special(token);
     }
@@ -158,6 +156,15 @@ class Reader {
       if (found == object.end() || !found->is_array()) continue;
       for (const Json& value : *found) make_special(parse_token(value, true, name, path));
     }
+  }
+
+  std::string* named_token(std::string_view name) {
+    if (name == "bos_token") return &config_.bos_token;
+    if (name == "eos_token") return &config_.eos_token;
+    if (name == "unk_token") return &config_.unk_token;
+    if (name == "cls_token") return &config_.cls_token;
+    if (name == "sep_token") return &config_.sep_token;
+    return nullptr;
   }
 
   /// A named special token is special whatever the flags said before.

@@ -17,9 +17,13 @@ struct TokenizerConfig {
   std::optional<bool> add_prefix_space;
   std::optional<bool> legacy;
   std::optional<bool> do_lower_case;
+  std::optional<bool> tokenize_chinese_chars;
+  std::optional<bool> strip_accents;
   std::string bos_token;  ///< empty where there is none
   std::string eos_token;
   std::string unk_token;
+  std::string cls_token;
+  std::string sep_token;
   /// added_tokens_decoder (or else added_tokens.json) in the order of its ids, then the special tokens named.
   std::vector<AddedToken> added_tokens;
 };

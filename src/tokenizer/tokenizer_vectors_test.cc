@@ -7,6 +7,7 @@
 
 #include "base/files.h"
 #include "tokenizer/gguf_tokenizer.h"
+#include "tokenizer/slow_files.h"
 #include "tokenizer/tokenizer.h"
 #include "tokenizer/tokenizer_test_data.h"
 
@@ -75,6 +76,40 @@ INSTANTIATE_TEST_SUITE_P(Gguf, GgufVectors,
                                          Case{"gpt-2", "gpt-2"}, Case{"falcon", "falcon"}, Case{"mpt", "mpt"},
                                          Case{"gpt-neox", "mpt"}, Case{"bert-bge", "bert-bge"}),
                          name_of);
+
+TEST(Vectors, QwenRanksGivePublishedIds) {
+  SKIP_WITHOUT_SHARED_DATA();
+  const auto tokenizer = open_tiktoken(shared_data() / "tokenizers/qwen.lf.tiktoken", TokenizerConfig());
+  expect_vectors(*tokenizer, "qwen2");
+  EXPECT_EQ(tokenizer->find("<|im_end|>"), 151645);
+  EXPECT_EQ(tokenizer->size(), 151851);
+}
+
+TEST(Vectors, Qwen25ConfigurationAddsItsTokensToTheRanks) {
+  SKIP_WITHOUT_SHARED_DATA();
+  const auto config = read_tokenizer_config(shared_data() / "tokenizers/hf/qwen2.5");
+  const auto tokenizer = open_tiktoken(shared_data() / "tokenizers/qwen.lf.tiktoken", config);
+  EXPECT_EQ(tokenizer->size(), 151665);
+  EXPECT_EQ(tokenizer->encode("<|im_start|>", false), std::vector<TokenId>{151644});
+  EXPECT_EQ(tokenizer->start_token(), -1);
+}
+
+TEST(Vectors, Gpt2VocabAndMergesGivePublishedIds) {
+  SKIP_WITHOUT_SHARED_DATA();
+  const auto folder = shared_data() / "tokenizers/hf";
+  expect_vectors(*open_vocab_merges(folder / "gpt2.vocab", folder / "gpt2.merges.txt", TokenizerConfig()),
+                 "gpt-2");
+}
+
+TEST(Vectors, RobertaVocabAndMergesGivePublishedIds) {
+  SKIP_WITHOUT_SHARED_DATA();
+  const auto folder = shared_data() / "tokenizers/hf/tokenizer_roberta-base";
+  TokenizerConfig config;
+  config.tokenizer_class = "RobertaTokenizer";
+  const auto tokenizer = open_vocab_merges(folder / "vocab.json", folder / "merges.txt", config);
+  expect_vectors(*tokenizer, "roberta-bpe");
+  EXPECT_EQ(tokenizer->encode("", true), (std::vector<TokenId>{0, 2}));
+}
 
 nlohmann::json published(const char* name) {
   return nlohmann::json::parse(read_file(shared_data() / "tokenizers/hf" / name / "tokenizer.json"));
