@@ -242,7 +242,7 @@ double memory_speed(const PlantedLayer& layer) {
   return best;
 }
 
-void run(const Shape& shape, const std::vector<double>& ratios, bool rival) {
+void run(const Shape& shape, const std::vector<double>& ratios, const SingularOptions& options, bool rival) {
   PlantedLayer layer(shape);
   fmt::print("layer d {} ffn {} heads {}, bf16, {:.0f} MB a pass, {} threads; memory reads {:.1f} GB/s\n",
              shape.d, shape.ffn, shape.heads, layer.bytes_per_pass() / 1e6, thread_count(),
@@ -254,7 +254,7 @@ void run(const Shape& shape, const std::vector<double>& ratios, bool rival) {
     const double fit_seconds = seconds_since(fit_start);
     const LinearOperator& op = linearized.form(LinearForm::kLayer);
     const auto start = Clock::now();
-    const SingularTriplets found = leading_singular(op, {});
+    const SingularTriplets found = leading_singular(op, options);
     const double seconds = seconds_since(start);
     fmt::print(
         "s1/s2 {:.3f} (asked {:.2f}): fit {:.2f} s; {} passes {:.2f} s {:.1f} GB/s, residual {:.1e}, "
@@ -303,6 +303,7 @@ int main(int argc, char** argv) {
   CLI::App app("Passes and seconds to the leading singular triplet of a 7B-shaped layer");
   defectoscope::Shape shape;
   std::vector<double> ratios = {1.2, 1.05, 2.0};
+  defectoscope::SingularOptions options;
   bool no_rival = false;
   defectoscope::Index dense = 1024;
   int threads = 0;
@@ -310,11 +311,13 @@ int main(int argc, char** argv) {
   app.add_option("--ffn", shape.ffn, "FFN size");
   app.add_option("--heads", shape.heads, "attention heads");
   app.add_option("--ratio", ratios, "gaps s1/s2 to plant");
+  app.add_option("--block", options.block, "vectors a pass");
+  app.add_option("--others", options.others_tolerance, "relative residual asked of the second triplet");
   app.add_option("--dense", dense, "hidden size at which to compare with dgesdd (0: not)");
   app.add_option("--threads", threads, "threads (0: all)");
   app.add_flag("--no-rival", no_rival, "our own times only");
   CLI11_PARSE(app, argc, argv);
   if (threads > 0) defectoscope::set_thread_count(threads);
-  defectoscope::run(shape, ratios, !no_rival);
+  defectoscope::run(shape, ratios, options, !no_rival);
   if (dense > 0) defectoscope::run_dense(dense);
 }

@@ -134,6 +134,7 @@ FfnFit fit_ffn(const LayerWeights& layer, const ModelConfig& config, const FfnIn
   fit.alpha.resize(neurons);
   fit.mean.resize(neurons);
   fit.p.resize(neurons);
+  fit.strength.resize(neurons);
   if (gated) fit.beta.resize(neurons), fit.q.resize(neurons);
   std::vector<VarianceParts> parts(neurons);
 
@@ -175,6 +176,7 @@ FfnFit fit_ffn(const LayerWeights& layer, const ModelConfig& config, const FfnIn
   for (std::size_t j = 0; j < neurons; ++j) {
     sum.total += parts[j].total, weighted.total += weights[j] * parts[j].total;
     sum.linear += parts[j].linear, weighted.linear += weights[j] * parts[j].linear;
+    fit.strength[j] = std::sqrt(std::max(0.0, weights[j] * parts[j].linear));
     sum.quadratic += parts[j].quadratic, weighted.quadratic += weights[j] * parts[j].quadratic;
   }
   const auto share = [](double part, double total) { return total > 0 ? part / total : 0; };

@@ -31,7 +31,9 @@ ActivationMoments activation_moments(Activation activation, double mean, double 
 struct FfnFit {
   std::vector<double> alpha, beta;  ///< F1 row = alpha·w1 + beta·w3 (plain: beta empty, w1 the up rows)
   std::vector<double> mean;         ///< intercept of the fit: E[f]
-  std::vector<double> p, q;         ///< H = p·w1w1ᵀ + q·(w1w3ᵀ + w3w1ᵀ); plain: q empty
+  /// ‖w2_j‖ times the standard deviation of the linear term: how much of the FFN goes through neuron j.
+  std::vector<double> strength;
+  std::vector<double> p, q;  ///< H = p·w1w1ᵀ + q·(w1w3ᵀ + w3w1ᵀ); plain: q empty
   /// Share of the activation stage's variance that the linear and the quadratic term explain, summed over
   /// neurons, and weighted by ‖w2_j‖² (what leaves the FFN).
   double linear_share = 0, quadratic_share = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
+#include <numeric>
 #include <string>
 #include <utility>
 
@@ -90,6 +91,12 @@ class LayerForm : public LinearOperator {
       case LinearForm::kResidual:
         return copy_to(layer_transpose(x, form_ == LinearForm::kLayer), y);
     }
+  }
+
+  /// What the FFN's strongest neurons read: an explosion runs through a few of them.
+  Matrix likely_right_vectors(Index count) const override {
+    if (form_ == LinearForm::kAttention) return {};
+    return parts_.strongest_rows(count);
   }
 
  private:
@@ -248,6 +255,30 @@ Matrix LinearizedLayer::Parts::ffn_transpose(ConstMatrixView y) const {
   }
   ffn_in.apply_transpose(out);
   return out;
+}
+
+Matrix LinearizedLayer::Parts::strongest_rows(Index count) const {
+  count = std::min(count, ffn_size());
+  std::vector<Index> order(static_cast<std::size_t>(ffn_size()));
+  std::iota(order.begin(), order.end(), Index{0});
+  std::partial_sort(order.begin(), order.begin() + count, order.end(), [&](Index a, Index b) {
+    const double x = fit.strength[static_cast<std::size_t>(a)], y = fit.strength[static_cast<std::size_t>(b)];
+    return x != y ? x > y : a < b;
+  });
+  Matrix rows(count, hidden_size);
+  std::vector<float> up(static_cast<std::size_t>(hidden_size));
+  for (Index i = 0; i < count; ++i) {
+    const Index j = order[static_cast<std::size_t>(i)];
+    const auto at = static_cast<std::size_t>(j);
+    const std::span<float> row = rows.row(i);
+    (gated() ? weights.ffn.gate : weights.ffn.up).weight.copy_row(j, row);
+    for (float& value : row) value *= alpha[at];
+    if (!gated()) continue;
+    weights.ffn.up.weight.copy_row(j, up);
+    for (std::size_t k = 0; k < row.size(); ++k) row[k] += beta[at] * up[k];
+  }
+  ffn_in.apply_transpose(rows);
+  return rows;
 }
 
 LinearizedLayer::LinearizedLayer(LayerWeights weights, const ModelConfig& config,

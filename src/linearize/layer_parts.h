@@ -23,6 +23,8 @@ struct LinearizedLayer::Parts {
   Matrix attention_transpose(ConstMatrixView y) const;  ///< Aᵀ y
   Matrix ffn(ConstMatrixView x) const;                  ///< F x
   Matrix ffn_transpose(ConstMatrixView y) const;        ///< Fᵀ y
+  /// F0ᵀ times the F1 rows of the `count` strongest neurons, [count, d].
+  Matrix strongest_rows(Index count) const;
 };
 
 }  // namespace defectoscope

@@ -17,6 +17,8 @@ void narrow(const DoubleMatrix& x, MatrixView out) {
 
 }  // namespace
 
+Matrix LinearOperator::likely_right_vectors(Index) const { return {}; }
+
 DenseOperator::DenseOperator(DoubleMatrix matrix) : matrix_(std::move(matrix)) {}
 
 void DenseOperator::apply(ConstMatrixView x, MatrixView y) const {

@@ -15,6 +15,9 @@ class LinearOperator {
   virtual void apply(ConstMatrixView x, MatrixView y) const = 0;
   /// y = Aᵀ x for each row; x [k, rows], y [k, cols].
   virtual void apply_transpose(ConstMatrixView x, MatrixView y) const = 0;
+  /// Up to `count` vectors [k ≤ count, cols] that the operator's structure suggests as likely leading right
+  /// singular vectors, not normalized: a start for iterations, never needed. By default none.
+  virtual Matrix likely_right_vectors(Index count) const;
 };
 
 /// Aᵀ of an operator that lives elsewhere.

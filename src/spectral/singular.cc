@@ -27,6 +27,16 @@ void require_finite(const Matrix& x) {
                          .got = std::to_string(value)});
 }
 
+DoubleMatrix unit_rows(const Matrix& x) {
+  require_finite(x);
+  DoubleMatrix rows = to_double(x.view());
+  for (Index r = 0; r < rows.rows(); ++r) {
+    const double length = norm(rows.row(r));
+    for (double& value : rows.row(r)) value = length > 0 ? value / length : 0;
+  }
+  return rows;
+}
+
 /// The growing factorization UᵀAV = B, with A·V[:j] in span U and Aᵀ·U in span V.
 class GolubKahan {
  public:
@@ -34,7 +44,9 @@ class GolubKahan {
       : a_(a), options_(options), count_(count), block_(block), u_(a.rows()), v_(a.cols()) {}
 
   SingularTriplets run() {
-    v_.append(random_block(block_, a_.cols(), options_.seed, 0), 0);
+    const Matrix likely = a_.likely_right_vectors(block_ / 2);
+    if (likely.rows() > 0) v_.append(unit_rows(likely), 1e-3);
+    v_.append(random_block(block_ - v_.size(), a_.cols(), options_.seed, 0), 0);
     const Index limit = std::max<Index>(4, options_.max_passes);
     double tried = std::numeric_limits<double>::infinity();
     double before = 0;

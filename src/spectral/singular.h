@@ -12,7 +12,7 @@ struct SingularOptions {
   Index block = 8;          ///< vectors per pass; at least count + 1 are used
   double tolerance = 1e-5;  ///< residual / σ1 of the leading triplet at which to stop
   /// residual / σ1 that the others must reach as well: an exact singular value lies within that of each.
-  double others_tolerance = 1e-2;
+  double others_tolerance = 2e-2;
   Index max_passes = 60;   ///< A and Aᵀ each count one; the last two measure the result; at least 4
   Index max_basis = 1024;  ///< vectors kept per side before a thick restart
   std::uint64_t seed = 0;  ///< of the starting block
@@ -35,6 +35,7 @@ struct SingularTriplets {
   bool converged = false;
 };
 
+/// The starting block is half the operator's likely_right_vectors, where it knows any, and otherwise random.
 /// Block Golub-Kahan (Krylov) with full reorthogonalization and Rayleigh-Ritz extraction (Golub, Luk, Overton
 /// 1981; thick restarts as Baglama, Reichel 2005). Cost: `passes` passes over the operator's weights and
 /// O((rows + cols) · (block · passes)²) flops. Non-convergence is a value, not an error; throws
