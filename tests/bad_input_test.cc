@@ -34,7 +34,7 @@ PhantomOptions small_phantom() {
   options.shape.kv_heads = 3;
   options.shape.head_dim = 64;
   options.shape.ffn_size = 512;
-  options.shape.vocab_size = 320;
+  options.shape.vocab_size = 384;
   options.shape.dtype = DType::kF32;
   return options;
 }
@@ -236,7 +236,7 @@ TEST_F(BadInput, TokenizerLargerThanTheEmbedding) {
                                        {"normalized", false},
                                        {"special", true}});
   write_file(folder_ / "tokenizer.json", tokenizer.dump());
-  expect_refused(3, {"tokenizer", "embed_tokens", "320"});
+  expect_refused(3, {"tokenizer", "embed_tokens", "384"});
 }
 
 TEST_F(BadInput, TokenizerThatIsNone) {

@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <limits>
@@ -151,7 +152,7 @@ TEST(ScanHtml, IsSelfContainedAndSafeFromNames) {
 class WriteScanReport : public testing::Test {
  protected:
   void SetUp() override {
-    out_ = std::filesystem::path(testing::TempDir()) / "scan_report_test";
+    out_ = std::filesystem::path(testing::TempDir()) / ("scan_report_test" + std::to_string(getpid()));
     std::filesystem::remove_all(out_);
   }
   void TearDown() override { std::filesystem::remove_all(out_); }
