@@ -46,7 +46,7 @@ class BadInput : public testing::Test {
     make_folder(scratch());
     write_phantom(small_phantom(), scratch() / "good");
     PhantomOptions sharded = small_phantom();
-    sharded.shard_bytes = 1'000'000;
+    sharded.shard_bytes = 1 << 20;
     write_phantom(sharded, scratch() / "sharded");
     write_file(scratch() / "text.txt", "the quick brown fox .\njumps over the lazy dog .\n");
   }
