@@ -198,39 +198,54 @@ Index byte_size(const SafetensorsHeader::Entry& entry) {
   return zero ? 0 : product;
 }
 
+[[noreturn]] void fail(const SafetensorsHeader::Entry& entry, const std::string& file, const char* what,
+                       const std::string& expected, const std::string& got,
+                       const char* hint = "the file is damaged: download it again") {
+  throw_bad_input({.what = what,
+                   .file = file,
+                   .tensor = shortened(entry.name),
+                   .expected = expected,
+                   .got = got,
+                   .hint = hint});
+}
+
+std::string range_of(const SafetensorsHeader::Entry& entry) {
+  const std::array<Index, 2> ends = {entry.begin, entry.end};
+  return shape_text(ends);
+}
+
+/// One tensor by itself: its range against its shape and the file.
+void check_entry(const SafetensorsHeader::Entry& entry, Index data_size, const std::string& file) {
+  const Index size = byte_size(entry);
+  if (size < 0) fail(entry, file, "tensor shape overflows", "fewer than 2^63 bytes", shape_text(entry.shape));
+  if (entry.begin > entry.end)
+    fail(entry, file, "tensor data end before they begin", "begin <= end", range_of(entry));
+  if (entry.end - entry.begin != size)
+    fail(entry, file, "tensor data do not match dtype and shape",
+         std::to_string(size) + " bytes for " + std::string(safetensors_dtype(entry.dtype)) + " " +
+             shape_text(entry.shape),
+         std::to_string(entry.end - entry.begin) + " bytes, " + range_of(entry));
+  if (entry.end > data_size)
+    fail(entry, file, "tensor data lie outside the file",
+         "at most " + std::to_string(data_size) + " bytes of data", range_of(entry),
+         "the file is cut off: download it again");
+}
+
 void check_layout(SafetensorsHeader& header, Index data_size, const std::string& file) {
   std::ranges::sort(header.tensors, {}, [](const SafetensorsHeader::Entry& entry) {
     return std::tie(entry.begin, entry.end, entry.name);
   });
+  // Each by itself first: a tensor that was moved leaves a hole, but is the one to name.
+  for (const SafetensorsHeader::Entry& entry : header.tensors) check_entry(entry, data_size, file);
   Index covered = 0;
   const SafetensorsHeader::Entry* previous = nullptr;
   for (const SafetensorsHeader::Entry& entry : header.tensors) {
-    const std::array<Index, 2> ends = {entry.begin, entry.end};
-    const std::string range = shape_text(ends);
-    const auto fail = [&](const char* what, const std::string& expected, const std::string& got,
-                          const char* hint = "the file is damaged: download it again") {
-      throw_bad_input({.what = what,
-                       .file = file,
-                       .tensor = shortened(entry.name),
-                       .expected = expected,
-                       .got = got,
-                       .hint = hint});
-    };
-    const Index size = byte_size(entry);
-    if (size < 0) fail("tensor shape overflows", "fewer than 2^63 bytes", shape_text(entry.shape));
-    if (entry.begin > entry.end) fail("tensor data end before they begin", "begin <= end", range);
-    if (entry.end - entry.begin != size)
-      fail("tensor data do not match dtype and shape",
-           std::to_string(size) + " bytes for " + std::string(safetensors_dtype(entry.dtype)) + " " +
-               shape_text(entry.shape),
-           std::to_string(entry.end - entry.begin) + " bytes, " + range);
-    if (entry.end > data_size)
-      fail("tensor data lie outside the file", "at most " + std::to_string(data_size) + " bytes of data",
-           range, "the file is cut off: download it again");
     if (entry.begin < covered)
-      fail("tensor data overlap", "data after those of " + shortened(previous->name), range);
+      fail(entry, file, "tensor data overlap", "data after those of " + shortened(previous->name),
+           range_of(entry));
     if (entry.begin > covered)
-      fail("hole in the data", "data from byte " + std::to_string(covered) + " on", range);
+      fail(entry, file, "hole in the data", "data from byte " + std::to_string(covered) + " on",
+           range_of(entry));
     covered = entry.end;
     previous = &entry;
   }
