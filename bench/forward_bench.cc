@@ -126,6 +126,7 @@ int run(const Options& options) {
       "peak memory {} MiB\n",
       seconds.wall, tokens / seconds.wall, gflop / seconds.wall, seconds.cpu, gflop / seconds.cpu,
       usage.ru_maxrss / 1024);
+  fmt::print("matmuls take {:.1f} % of the CPU time\n", 100 * linear_cpu / all_cpu);
   if (options.decode > 0) {
     const std::vector<TokenIds> starts(static_cast<std::size_t>(options.decode), TokenIds{1});
     constexpr Index kLength = 33;

@@ -1,5 +1,6 @@
 #include "forward/elementwise.h"
 
+#include <algorithm>
 #include <atomic>
 #include <bit>
 #include <cmath>
@@ -10,7 +11,8 @@
 namespace defectoscope {
 namespace {
 
-constexpr Index kRowTile = 16;
+/// Rows of one parallel tile: enough values that a thread is worth waking.
+Index rows_per_tile(Index cols) { return std::max<Index>(1, 32768 / std::max<Index>(1, cols)); }
 
 void activate(Activation activation, std::span<float> x) {
   switch (activation) {
@@ -48,7 +50,7 @@ bool row_is_finite(std::span<const float> row) {
 }  // namespace
 
 void apply_norm(const ModelConfig& config, const NormWeights& norm, ConstMatrixView x, MatrixView out) {
-  parallel_ranges(x.rows(), kRowTile, [&](Index begin, Index end) {
+  parallel_ranges(x.rows(), rows_per_tile(x.cols()), [&](Index begin, Index end) {
     const ConstMatrixView from = x.block_rows(begin, end - begin);
     const MatrixView to = out.block_rows(begin, end - begin);
     if (norm.defined()) {
@@ -64,7 +66,7 @@ void apply_head_norm(const ModelConfig& config, const NormWeights& norm, MatrixV
   if (!norm.defined()) return;
   if (static_cast<Index>(norm.gain.size()) == x.cols()) return apply_norm(config, norm, x, x);
   const Index heads = x.cols() / config.head_dim;
-  parallel_ranges(x.rows(), kRowTile, [&](Index begin, Index end) {
+  parallel_ranges(x.rows(), rows_per_tile(x.cols()), [&](Index begin, Index end) {
     for (Index row = begin; row < end; ++row) {
       const MatrixView as_heads(x.row(row).data(), heads, config.head_dim);
       norm_rows(config, norm, as_heads, as_heads);
@@ -73,7 +75,7 @@ void apply_head_norm(const ModelConfig& config, const NormWeights& norm, MatrixV
 }
 
 void add(ConstMatrixView branch, MatrixView states) {
-  parallel_ranges(states.rows(), kRowTile, [&](Index begin, Index end) {
+  parallel_ranges(states.rows(), rows_per_tile(states.cols()), [&](Index begin, Index end) {
     for (Index row = begin; row < end; ++row) {
       const float* from = branch.row(row).data();
       float* to = states.row(row).data();
@@ -83,21 +85,25 @@ void add(ConstMatrixView branch, MatrixView states) {
 }
 
 void activate(Activation activation, MatrixView x) {
-  parallel_for(x.rows(), [&](Index row) { activate(activation, x.row(row)); });
+  parallel_ranges(x.rows(), rows_per_tile(x.cols()), [&](Index begin, Index end) {
+    for (Index row = begin; row < end; ++row) activate(activation, x.row(row));
+  });
 }
 
 void activate_gated(Activation activation, MatrixView gate, ConstMatrixView up) {
-  parallel_for(gate.rows(), [&](Index row) {
-    activate(activation, gate.row(row));
-    const float* from = up.row(row).data();
-    float* to = gate.row(row).data();
-    for (Index i = 0; i < gate.cols(); ++i) to[i] *= from[i];
+  parallel_ranges(gate.rows(), rows_per_tile(gate.cols()), [&](Index begin, Index end) {
+    for (Index row = begin; row < end; ++row) {
+      activate(activation, gate.row(row));
+      const float* from = up.row(row).data();
+      float* to = gate.row(row).data();
+      for (Index i = 0; i < gate.cols(); ++i) to[i] *= from[i];
+    }
   });
 }
 
 std::optional<Place> find_non_finite(ConstMatrixView x) {
   std::atomic<bool> finite = true;
-  parallel_ranges(x.rows(), kRowTile, [&](Index begin, Index end) {
+  parallel_ranges(x.rows(), rows_per_tile(x.cols()), [&](Index begin, Index end) {
     for (Index row = begin; row < end; ++row) {
       if (!row_is_finite(x.row(row))) finite = false;
     }
