@@ -36,12 +36,16 @@ Tiling tiling(Index rows, Index outputs) {
   return tile;
 }
 
-/// X rounded to bf16, by rows in parallel.
-std::vector<std::uint16_t> rounded(ConstMatrixView x) {
-  std::vector<std::uint16_t> result(static_cast<std::size_t>(x.rows() * x.cols()));
+/// X rounded to bf16, by rows in parallel; [m, in] in a buffer of this thread, valid until its next call.
+const std::uint16_t* rounded(ConstMatrixView x) {
+  // Kept between calls: a layer's inputs are tens of megabytes, which the system would clear anew each time.
+  thread_local std::vector<std::uint16_t> buffer;
+  if (buffer.size() < static_cast<std::size_t>(x.rows() * x.cols()))
+    buffer = std::vector<std::uint16_t>(static_cast<std::size_t>(x.rows() * x.cols()));
+  std::uint16_t* result = buffer.data();
   parallel_ranges(x.rows(), 16, [&](Index begin, Index end) {
     for (Index r = begin; r < end; ++r)
-      round_to_bf16(x.data() + r * x.stride(), x.cols(), result.data() + r * x.cols());
+      round_to_bf16(x.data() + r * x.stride(), x.cols(), result + r * x.cols());
   });
   return result;
 }
@@ -70,7 +74,7 @@ void for_tiles(Index rows, Index outputs, Body body) {
 }
 
 void linear_bf16(const WeightMatrix& weight, const float* bias, ConstMatrixView x, MatrixView y) {
-  const std::vector<std::uint16_t> input = rounded(x);
+  const std::uint16_t* input = rounded(x);
   const Index k = weight.cols;
   for_tiles(x.rows(), weight.rows, [&](Index row, Index rows, Index first, Index count) {
     thread_local std::vector<std::uint16_t> scratch;
@@ -82,7 +86,7 @@ void linear_bf16(const WeightMatrix& weight, const float* bias, ConstMatrixView 
       tile = scratch.data();
       stride = k;
     }
-    matmul_bf16(rows, count, k, input.data() + row * k, k, tile, stride,
+    matmul_bf16(rows, count, k, input + row * k, k, tile, stride,
                 bias == nullptr ? nullptr : bias + first, y.data() + row * y.stride() + first, y.stride());
   });
 }

@@ -81,9 +81,11 @@ inline WeightMatrix random_weight(DType dtype, Index rows, Index cols, Index pad
   const Index count = rows == 0 ? 0 : (rows - 1) * stride + cols;
   const Index bytes = count * dtype_size(dtype);
   std::vector<std::byte> converted(static_cast<std::size_t>(bytes));
-  convert_from_f32(dtype, gapped.data(), count, converted.data());
   const std::shared_ptr<std::byte[]> memory(new std::byte[static_cast<std::size_t>(bytes + shift)]);
-  std::memcpy(memory.get() + shift, converted.data(), converted.size());
+  if (count > 0) {
+    convert_from_f32(dtype, gapped.data(), count, converted.data());
+    std::memcpy(memory.get() + shift, converted.data(), converted.size());
+  }
   return {"test.weight", dtype, rows, cols, stride, memory.get() + shift, memory};
 }
 

@@ -62,7 +62,7 @@ HWY_INLINE hn::Vec<DF> load_widened_partial(DF df, const T* p, std::size_t count
 /// the FMA units, would then set the pace (91 instead of 108 GFLOP/s on a Zen 4 core).
 template <class V>
 HWY_INLINE V kept_in_register(V v) {
-#if HWY_ARCH_X86 && (HWY_COMPILER_GCC || HWY_COMPILER_CLANG)
+#if HWY_ARCH_X86 && HWY_COMPILER_GCC_ACTUAL
   asm("" : "+v"(v.raw));
 #endif
   return v;
