@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <csignal>
 #include <cstdio>
 
@@ -53,8 +54,7 @@ void Progress::advance(Index steps) {
   drawn_ = now;
   visible_ = true;
   const double done = static_cast<double>(done_);
-  const auto left =
-      static_cast<long>(elapsed * (static_cast<double>(total_) - done) / std::max(done, 1.0) + 0.5);
+  const auto left = std::lround(elapsed * (static_cast<double>(total_) - done) / std::max(done, 1.0));
   std::fprintf(stderr, "\r\033[K%s  %3.0f %%  %ld:%02ld left", label_.c_str(),
                100.0 * done / static_cast<double>(total_), left / 60, left % 60);
   std::fflush(stderr);

@@ -74,7 +74,7 @@ std::string bash_completion(const CLI::App& app) {
 }
 
 /// Text inside single quotes, without the characters zsh's _arguments reads as syntax.
-std::string quoted(std::string text) {
+std::string quoted(const std::string& text) {
   std::string safe;
   for (const char c : text) {
     if (c == '\'')

@@ -47,7 +47,8 @@ void split_qkv(const LinearWeights& fused, const ModelConfig& config, AttentionW
 }
 
 void split_gate_up(const LinearWeights& fused, FfnWeights& ffn) {
-  const LinearWeights whole = fused;  // `fused` may be ffn.up itself
+  // `fused` may be ffn.up itself. NOLINTNEXTLINE(performance-unnecessary-copy-initialization)
+  const LinearWeights whole = fused;
   const Index half = whole.weight.rows / 2;
   ffn.gate = slice(whole, 0, half);
   ffn.up = slice(whole, half, half);

@@ -11,8 +11,6 @@
 
 #include "base/files.h"
 
-extern char** environ;
-
 namespace defectoscope {
 namespace {
 
