@@ -113,7 +113,8 @@ RowMoments row_moments(const WeightMatrix& w1, const WeightMatrix* w3, std::span
   assert(metric.empty() || metric.size() == cols);
   assert(vector.empty() || vector.size() == cols);
   assert(w3 == nullptr || (w3->rows == w1.rows && w3->cols == w1.cols));
-  constexpr std::size_t kPadding = HWY_MAX_BYTES / sizeof(double);
+  // A vector of the widest instruction set; this part of the file is compiled for the narrowest.
+  constexpr std::size_t kPadding = 64;
   std::vector<double> padded_metric(cols + kPadding, 0.0), padded_vector(cols + kPadding, 0.0);
   if (metric.empty())
     std::fill_n(padded_metric.begin(), cols, 1.0);
