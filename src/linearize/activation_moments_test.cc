@@ -2,6 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <fstream>
+#include <map>
+#include <sstream>
+#include <string>
 
 #include "linearize/activation.h"
 #include "linearize/ffn_fit.h"
@@ -70,6 +74,29 @@ TEST(ActivationMoments, StayRelativelyExactFarInTheTail) {
         EXPECT_NEAR(got[k] / static_cast<double>(expected[k]), 1.0, 1e-10)
             << "activation " << static_cast<int>(activation) << " moment " << k << " mean " << mean;
     }
+}
+
+TEST(ActivationMoments, AgreeWithAnotherLanguagesQuadrature) {
+  std::ifstream file(DEFECTOSCOPE_SOURCE_DIR "/src/linearize/testdata/activation_moments.txt");
+  ASSERT_TRUE(file);
+  const std::map<std::string, Activation> names = {
+      {"silu", Activation::kSilu},          {"gelu_erf", Activation::kGeluErf},
+      {"gelu_tanh", Activation::kGeluTanh}, {"quick_gelu", Activation::kQuickGelu},
+      {"relu", Activation::kRelu},          {"relu2", Activation::kRelu2}};
+  int rows = 0;
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with('#')) continue;
+    std::istringstream fields(line);
+    std::string name;
+    double mean = 0, variance = 0, expected = 0;
+    fields >> name >> mean >> variance;
+    for (const double value : as_array(activation_moments(names.at(name), mean, variance))) {
+      ASSERT_TRUE(fields >> expected) << line;
+      EXPECT_NEAR(value, expected, 1e-10 * std::abs(expected) + 1e-16) << line;
+    }
+    ++rows;
+  }
+  EXPECT_EQ(rows, 30);
 }
 
 TEST(ActivationMoments, WithoutVarianceAreTheValuesAtTheMean) {
