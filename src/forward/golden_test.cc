@@ -42,18 +42,50 @@ INSTANTIATE_TEST_SUITE_P(Families, ForwardGolden,
                                            "gptj", "mpt", "glm4", "exaone4", "openai_gpt"),
                          [](const auto& param_info) { return std::string(param_info.param); });
 
+/// Keeps the states of every layer.
+class Recorder final : public Observer {
+ public:
+  void on_states(Index, Tap tap, const Batch&, MatrixView states) override {
+    if (tap != Tap::kEmbedding && tap != Tap::kAfterLayer) return;
+    layers.emplace_back(states.rows(), states.cols());
+    std::copy_n(states.data(), states.rows() * states.cols(), layers.back().data());
+  }
+  std::vector<Matrix> layers;
+};
+
+/// All sequences at once, so many times that products take the way of many rows; then each alone.
 void expect_agreement(const Golden& golden, ComputeType compute) {
   const Model model = open_golden(golden);
   const Transformer transformer(model, {.compute = compute, .linear = {}});
+  const auto expect_states = [&](ConstMatrixView states, std::size_t sequence, std::size_t layer) {
+    const std::string where = "layer " + std::to_string(layer) + " of sequence " + std::to_string(sequence);
+    expect_close(states, golden.hidden[sequence][layer], compute, where);
+    if (layer + 1 < golden.hidden[sequence].size()) return;
+    Matrix logits(states.rows(), golden.logits[sequence].cols());
+    transformer.logits(states, logits);
+    expect_close(logits, golden.logits[sequence], compute, "logits of sequence " + std::to_string(sequence));
+  };
+
+  std::vector<TokenIds> sequences;
+  for (Index rows = 0; rows <= 100;) {
+    for (const TokenIds& sequence : golden.sequences) {
+      sequences.push_back(sequence);
+      rows += static_cast<Index>(sequence.size());
+    }
+  }
+  const Batch batch(sequences);
+  Recorder recorder;
+  transformer.run(batch, recorder);
   for (std::size_t i = 0; i < golden.sequences.size(); ++i) {
-    const std::string of = " of sequence " + std::to_string(i);
-    const std::vector<Matrix> hidden = transformer.hidden_states(golden.sequences[i]);
-    ASSERT_EQ(hidden.size(), golden.hidden[i].size());
-    for (std::size_t layer = 0; layer < hidden.size(); ++layer)
-      expect_close(hidden[layer], golden.hidden[i][layer], compute, "layer " + std::to_string(layer) + of);
-    Matrix logits(golden.logits[i].rows(), golden.logits[i].cols());
-    transformer.logits(hidden.back(), logits);
-    expect_close(logits, golden.logits[i], compute, "logits" + of);
+    const std::vector<Matrix> alone = transformer.hidden_states(golden.sequences[i]);
+    const std::size_t layers = golden.hidden[i].size();
+    ASSERT_EQ(recorder.layers.size(), layers);
+    ASSERT_EQ(alone.size(), layers);
+    for (std::size_t layer = 0; layer < layers; ++layer) {
+      expect_states(alone[layer], i, layer);
+      const Index rows = batch.begin[i + 1] - batch.begin[i];
+      expect_states(recorder.layers[layer].view().block_rows(batch.begin[i], rows), i, layer);
+    }
   }
 }
 
