@@ -122,10 +122,8 @@ function(defectoscope_fuzzer name module)
   add_dependencies(fuzzers fuzz_${name})
 endfunction()
 
-# bench/<name> from SOURCES over MODULE (Google Benchmark).
+# bench/<name> from SOURCES over MODULE.
 function(defectoscope_benchmark name module)
   defectoscope_program(${name} ${module} ${ARGN})
-  target_link_libraries(${name} PRIVATE benchmark::benchmark)
-  set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)
   add_dependencies(bench ${name})
 endfunction()
