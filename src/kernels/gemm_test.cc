@@ -73,7 +73,7 @@ void expect_accurate(const WeightMatrix& w, bool with_bias, Index m, ComputeType
 TEST(Linear, AgreesWithPlainLoopForEveryTypeAndRemainder) {
   for (const DType type : kTypes)
     for (const ComputeType compute : {ComputeType::kF32, ComputeType::kBF16})
-      for (const Index m : {1, 5, 8, 24, 25, 33, 96, 97, 130})
+      for (const Index m : {1, 8, 24, 25, 97, 130})
         for (const auto& [n, k] : {std::pair<Index, Index>{1, 1}, {5, 3}, {64, 64}, {131, 97}, {300, 32}})
           expect_accurate(random_weight(type, n, k, m % 2 == 0 ? 0 : 3, 0, 3), m % 3 == 0, m, compute);
 }

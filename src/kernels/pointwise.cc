@@ -298,7 +298,10 @@ void multiply(std::span<float> x, std::span<const float> y) {
 }
 void add(std::span<float> x, std::span<const float> y) { in_pieces(x, y, HWY_DYNAMIC_DISPATCH(add_impl)); }
 
-void softmax(std::span<float> row) { HWY_DYNAMIC_DISPATCH(softmax_impl)(row.data(), row.size()); }
+void softmax(std::span<float> row) {
+  if (row.empty()) return;
+  HWY_DYNAMIC_DISPATCH(softmax_impl)(row.data(), row.size());
+}
 
 double norm(std::span<const float> x) { return std::sqrt(dot(x, x)); }
 
