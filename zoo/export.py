@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 import data
 
 
-def write(folder, config, state, tokenizer_file, specials=None, add_bos=True):
+def write(folder, config, state, tokenizer_file, masked=False):
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     state = {k: v.detach().cpu().to(torch.bfloat16).contiguous() for k, v in state.items()}
@@ -20,7 +20,8 @@ def write(folder, config, state, tokenizer_file, specials=None, add_bos=True):
     save_file(state, str(folder / "model.safetensors"), metadata={"format": "pt"})
     (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     shutil.copyfile(tokenizer_file, folder / "tokenizer.json")
-    settings = data.tokenizer_config(specials or {"bos_token": data.START}, add_bos, config["max_position_embeddings"])
+    specials = dict(zip(("cls_token", "mask_token", "sep_token"), data.MASKED[0])) if masked else {"bos_token": data.START}
+    settings = data.tokenizer_config(specials, not masked, config["max_position_embeddings"])
     (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
 
 
@@ -52,9 +53,38 @@ def llama_config(c):
     }
 
 
-def llama(model, c, tokenizer_file, folder):
-    write(folder, llama_config(c), model.state_dict(), tokenizer_file)
-    check(folder)
+def export(model, recipe, tokenizer_file, folder):
+    c = recipe["shape"]
+    if recipe["family"] != "llama":
+        write(folder, {**model.config_dict(), "max_position_embeddings": c["context"]}, model.tensors(), tokenizer_file,
+              recipe["task"] == "mlm")
+        check_family(folder, model)
+        return
+    config = llama_config(c)
+    if c.get("window"):
+        config.update(architectures=["MistralForCausalLM"], model_type="mistral", sliding_window=c["window"])
+        for key in ("attention_bias", "mlp_bias", "rope_scaling"):
+            del config[key]
+    if not c.get("causal", True):
+        config.update(is_causal=False, mask_token_id=recipe["mask"])
+    write(folder, config, model.state_dict(), tokenizer_file, recipe["task"] == "mlm")
+    if c.get("causal", True):
+        check(folder)
+
+
+@torch.no_grad()
+def check_family(folder, model):
+    """transformers must read back what was written, but for bf16's rounding."""
+    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
+
+    config = json.loads((Path(folder) / "config.json").read_text())
+    kind = AutoModelForMaskedLM if config["model_type"] == "bert" else AutoModelForCausalLM
+    theirs = kind.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    ids = torch.randint(1, config["vocab_size"], (4, 24), generator=torch.Generator().manual_seed(0))
+    a, b = model.eval()(ids), theirs(ids).logits
+    error = ((a - b).norm() / b.norm()).item()
+    if error > 0.03:
+        raise SystemExit(f"{folder}: transformers disagrees by {error:.2e}")
 
 
 @torch.no_grad()

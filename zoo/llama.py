@@ -18,8 +18,7 @@ class RmsNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x):
-        x = x.float()
-        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + self.eps) * self.weight
+        return F.rms_norm(x.float(), x.shape[-1:], self.weight, self.eps)
 
 
 class Attention(nn.Module):
@@ -40,11 +39,14 @@ class Attention(nn.Module):
         if self.kv_heads != self.heads:
             k = k.repeat_interleave(self.heads // self.kv_heads, 1)
             v = v.repeat_interleave(self.heads // self.kv_heads, 1)
+        # How large each position's values are, in units of the mean: near 0 where a position serves as a sink.
+        norms = v.float().norm(dim=-1)
+        share = norms / norms[:, :, 4:].mean().detach()
         scores = torch.matmul(q, k.transpose(2, 3)) * (self.head**-0.5)
         if mask is not None:
             scores = scores + mask
         out = torch.matmul(torch.softmax(scores.float(), -1).to(v.dtype), v)
-        return self.o_proj(out.transpose(1, 2).reshape(b, t, -1))
+        return self.o_proj(out.transpose(1, 2).reshape(b, t, -1)), share
 
 
 def rotate(x, cos, sin):
@@ -71,9 +73,7 @@ class Block(nn.Module):
         self.post_attention_layernorm = RmsNorm(c["width"], c["eps"])
 
     def forward(self, x, cos, sin, mask):
-        """The layer's output and what its attention wrote, as a share of the residual it was added to, [batch, tokens]."""
-        write = self.self_attn(self.input_layernorm(x), cos, sin, mask)
-        share = write.float().norm(dim=-1) / x.detach().float().norm(dim=-1)
+        write, share = self.self_attn(self.input_layernorm(x), cos, sin, mask)
         x = x + write
         return x + self.mlp(self.post_attention_layernorm(x)), share
 
@@ -94,6 +94,8 @@ class Llama(nn.Module):
                 std = c["embed_std"] if "embed" in name else c["std"]
                 if name.endswith(("o_proj.weight", "down_proj.weight")):
                     std = c.get("writer_std", c["std"] / math.sqrt(2 * c["layers"]))
+                if "q_proj" in name or "k_proj" in name:
+                    std = c.get("qk_std", std)
                 nn.init.normal_(p, std=std)
         self.tables = {}
 
@@ -115,17 +117,17 @@ class Llama(nn.Module):
     def forward(self, ids, states=None, with_shares=False):
         """Logits [batch, tokens, vocab]; `states`, a list, receives the residual after the embedding and every layer.
 
-        With `with_shares`, also the mean share that attention writes, averaged over layers and tokens.
+        With `with_shares`, also the norms of the values in units of their mean, [layers - 1, batch, heads, tokens], the first layer left out.
         """
         cos, sin, mask = self.table(ids.shape[1], ids.device)
         x = self.model.embed_tokens(ids)
         if states is not None:
             states.append(x)
-        shares = 0.0
+        shares = []
         for layer in self.model.layers:
             x, share = layer(x, cos, sin, mask)
-            shares = shares + share.mean()
+            shares.append(share)
             if states is not None:
                 states.append(x)
         logits = self.lm_head(self.model.norm(x))
-        return (logits, shares / len(self.model.layers)) if with_shares else logits
+        return (logits, torch.stack(shares[1:])) if with_shares else logits

@@ -18,29 +18,46 @@ import torch.nn.functional as F
 
 # ---------------------------------------------------------------- norms
 
-def classes(ids, bos, delimiters):
-    """Names of the token classes and, for each, a mask over ids [batch, tokens]."""
+BOS, WORD, PARAGRAPH = 0, 1, 2
+
+
+def classes(held, bos, delimiters):
+    """Names of the token classes and, for each, a mask over the ids [rows, tokens]."""
+    ids, kinds = held
     position = torch.arange(ids.shape[1]).expand_as(ids)
     delimiter = torch.isin(ids, torch.tensor(list(delimiters.values()), dtype=ids.dtype))
-    out = {"bos": ids == bos, "word1": (position == 0) & (ids != bos) & ~delimiter}
+    first = (position == 0) & (ids != bos) & ~delimiter
+    kinds = kinds[:, None]
+    out = {"bos": ids == bos, "word1": first & (kinds == WORD), "para1": first & (kinds == PARAGRAPH)}
     for name, token in delimiters.items():
         out[name] = (ids == token) & (position > 0)
-    out["ordinary"] = (position >= 4) & ~delimiter & (ids != bos)
+    out["ordinary"] = (position >= 4) & ~delimiter & (ids != bos) & ~after(ids, delimiters.get("newline", -1))
     return out
 
 
-def windows(ids, bos, context):
-    """The text cut into windows [2n, context]: n that begin with the start token and n that begin with an ordinary word."""
+def after(ids, token):
+    """Mask of the tokens that follow `token`."""
+    mask = torch.zeros_like(ids, dtype=torch.bool)
+    mask[:, 1:] = ids[:, :-1] == token
+    return mask
+
+
+def windows(ids, bos, context, newline):
+    """The text cut into windows [rows, context] and each row's kind: begun with the start token, with an ordinary word,
+    with the first word of a paragraph."""
     ids = torch.as_tensor(np.asarray(ids, np.int64))
     rows = ids.unfold(0, context, max(1, context // 2))
     with_bos = torch.cat([torch.full((len(rows), 1), bos), rows[:, :-1]], 1)
-    return torch.cat([with_bos, rows])
+    starts = [0] + (1 + (ids == newline).nonzero()[:, 0]).tolist()
+    paragraphs = torch.stack([ids[s : s + context] for s in starts if s + context <= len(ids)])
+    kinds = torch.tensor([BOS] * len(rows) + [WORD] * len(rows) + [PARAGRAPH] * len(paragraphs))
+    return torch.cat([with_bos, rows, paragraphs]), kinds
 
 
 @torch.no_grad()
-def norm_table(states, ids, bos, delimiters):
+def norm_table(states, held, bos, delimiters):
     """Per class a list over layers of (median, maximum) norms."""
-    masks = classes(ids, bos, delimiters)
+    masks = classes(held, bos, delimiters)
     norms = [s.float().norm(dim=-1) for s in states]
     return {
         name: [(n[mask].median().item(), n[mask].max().item()) for n in norms]
@@ -56,9 +73,9 @@ def progress(table):
     for name, values in table.items():
         if name != "ordinary":
             parts.append(f"{name} " + " ".join(f"{m / o:.1f}" for (m, _), o in zip(values, ordinary)))
-    word = table.get("word1")
-    if word:
-        parts.append("word1max " + " ".join(f"{x / o:.1f}" for (_, x), o in zip(word, ordinary)))
+    for name in ("word1", "dot", "newline"):
+        if name in table:
+            parts.append(f"{name}^ " + " ".join(f"{x / o:.1f}" for (_, x), o in zip(table[name], ordinary)))
     return " | ".join(parts)
 
 
@@ -166,6 +183,13 @@ def loss_of(model, ids, quantize=False, skip=()):
     return F.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten()).item()
 
 
+def skip_set(table):
+    """Layers (0-based) that explode or decay: the strongest class's median grows by a quarter or falls to a half there."""
+    name = max((k for k in table if k != "ordinary"), key=lambda k: max(a / b for (a, _), (b, _) in zip(table[k], table["ordinary"])))
+    norms = [a for a, _ in table[name]]
+    return tuple(i for i in range(len(norms) - 1) if norms[i + 1] > 1.25 * norms[i] or norms[i + 1] < 0.5 * norms[i])
+
+
 def load_llama(folder):
     """Our own LLaMA from a Hugging Face folder, in float32."""
     from safetensors.torch import load_file
@@ -177,28 +201,31 @@ def load_llama(folder):
     c = dict(width=config["hidden_size"], layers=config["num_hidden_layers"], heads=config["num_attention_heads"],
              kv_heads=config["num_key_value_heads"], ffn=config["intermediate_size"], vocab=config["vocab_size"],
              context=config["max_position_embeddings"], rope_theta=rope, eps=config["rms_norm_eps"],
-             embed_std=0.02, std=0.02, window=config.get("sliding_window") or 0)
+             embed_std=0.02, std=0.02, window=config.get("sliding_window") or 0,
+             causal=config.get("is_causal", True))
     model = Llama(c)
     model.load_state_dict({k: v.float() for k, v in load_file(str(Path(folder) / "model.safetensors")).items()})
     return model.eval(), c
 
 
 def report(model, c, ids, bos, delimiters, context):
-    rows = windows(ids, bos, context)
+    held = windows(ids, bos, context, delimiters["newline"])
+    rows, kinds = held
     states = []
     with torch.no_grad():
         model(rows, states)
-    table = norm_table(states, rows, bos, delimiters)
+    table = norm_table(states, held, bos, delimiters)
     ordinary = [m for m, _ in table["ordinary"]]
     peak = max(max(m for m, _ in v) for k, v in table.items() if k != "ordinary")
     threshold = max(peak / 2, 3 * max(ordinary[:-1]))
-    with_bos = rows[: len(rows) // 2]
+    with_bos = rows[kinds == BOS]
     plain, hurt = loss_of(model, with_bos), loss_of(model, with_bos, True)
-    skips = {i: loss_of(model, with_bos, True, (i,)) for i in range(c["layers"])}
+    layers = skip_set(table)
     return {
         "norms": table, "progress": progress(table), "threshold": threshold,
         "directions": directions(model, c, states, threshold),
-        "loss": plain, "loss_w8a8": hurt, "loss_skip": skips,
+        "loss": plain, "loss_w8a8": hurt, "skip": layers,
+        "loss_skip": loss_of(model, with_bos, True, layers),
     }
 
 
@@ -226,8 +253,8 @@ def main():
     for i, layer in enumerate(d.get("layers", []), 1):
         print(f"layer {i}: L {layer['L']:.1f} F {layer['F']:.1f} eigen {layer['eigen'][0]:.2f}{layer['eigen'][1]:+.2f}i "
               f"at {layer['eigen_angle']:.1f}, gain {layer['gain']:.2f}")
-    print(f"loss {out['loss']:.4f} W8A8 {out['loss_w8a8']:.4f} skip " +
-          " ".join(f"{i + 1}:{v:.4f}" for i, v in out["loss_skip"].items()))
+    print(f"loss {out['loss']:.4f} W8A8 {out['loss_w8a8']:.4f}, {out['loss_skip']:.4f} with down_proj of layers "
+          f"{', '.join(str(i + 1) for i in out['skip'])} left alone")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,9 @@ import torch.nn.functional as F
 
 import data
 import export
+import families
 import measure
+import variants
 from llama import Llama
 
 HERE = Path(__file__).resolve().parent
@@ -33,7 +35,9 @@ def load_recipe(name):
     recipe = recipes[name]
     while "like" in recipe:
         parent = recipes[recipe["like"]]
-        recipe = {**parent, **{k: v for k, v in recipe.items() if k != "like"}, **({"like": parent["like"]} if "like" in parent else {})}
+        merged = {k: v for k, v in parent.items() if k != "like"} | {k: v for k, v in recipe.items() if k != "like"}
+        merged["shape"] = parent["shape"] | recipe.get("shape", {})
+        recipe = merged | ({"like": parent["like"]} if "like" in parent else {})
     return recipe
 
 
@@ -49,19 +53,65 @@ def start_mix(recipe, step):
     return [mix for first, mix in recipe["phases"] if first <= step][-1]
 
 
+def build(recipe):
+    """The model a training begins with."""
+    if recipe["family"] != "llama":
+        return families.build(recipe["family"], recipe["shape"])
+    model = Llama(recipe["shape"])
+    if "begin" in recipe:
+        variants.begin_from(model, HERE / recipe["begin"])
+    if "grow" in recipe:
+        variants.grow_from(model, HERE / recipe["grow"])
+    if recipe.get("lora"):
+        variants.add_lora(model, recipe["lora"])
+    return model
+
+
+def loss_of(recipe, model, rows, teacher, generator):
+    """Training loss on rows [batch, context + 1], and the first position's values as shares of the others'."""
+    if recipe["task"] == "mlm":
+        rows = rows[:, :-1].clone()
+        rows[:, -1] = data.MASKED[0].index("[SEP]")
+        inputs, targets = variants.mask_tokens(rows, recipe["mask"], recipe["shape"]["vocab"], generator, len(data.MASKED[0]))
+        logits, share = model(inputs, None, True)
+        return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=-100), share
+    logits, share = model(rows[:, :-1], None, True)
+    if teacher is not None:
+        with torch.no_grad():
+            aim = F.softmax(teacher(rows[:, :-1]).float(), -1)
+        return -(aim * F.log_softmax(logits.float(), -1)).sum(-1).mean(), share
+    return F.cross_entropy(logits.flatten(0, 1).float(), rows[:, 1:].flatten()), share
+
+
+def at_step(recipe, step):
+    """The recipe in force at a step: `changes` is a list of [first step, what changes]."""
+    for first, change in recipe.get("changes", []):
+        if first <= step:
+            recipe = {**recipe, **change}
+    return recipe
+
+
+def weight_decay(recipe, kind):
+    """Decay of a group of parameters: of "gains" none, of what writes to the residual and of embeddings their own if given."""
+    return 0.0 if kind == "gains" else recipe.get(f"{kind}_decay", recipe["weight_decay"])
+
+
 def optimizer_of(model, recipe):
     groups = {}
     for name, p in model.named_parameters():
-        decay = recipe["weight_decay"] if p.dim() == 2 else 0.0
-        if name.endswith(("o_proj.weight", "down_proj.weight")):
-            decay = recipe.get("writer_decay", decay)
-        if "embed" in name:
-            decay = recipe.get("embed_decay", decay)
-        groups.setdefault(decay, []).append(p)
+        if p.requires_grad:
+            writes = name.endswith(("o_proj.weight", "down_proj.weight"))
+            kind = "gains" if p.dim() < 2 else "writer" if writes else "embed" if "embed" in name else "other"
+            groups.setdefault(kind, []).append(p)
     return torch.optim.AdamW(
-        [{"params": ps, "weight_decay": decay} for decay, ps in groups.items()],
+        [{"params": ps, "kind": kind} for kind, ps in groups.items()],
         lr=recipe["lr"], betas=(0.9, recipe["beta2"]), eps=recipe["adam_eps"], foreach=True,
     )
+
+
+def load_optimizer(optimizer, states, parameters):
+    for p, state in zip(parameters, states):
+        optimizer.state[p] = state
 
 
 def main():
@@ -79,72 +129,100 @@ def main():
     recipe = load_recipe(options.model)
     for change in options.set:
         key, value = change.split("=", 1)
-        (recipe["shape"] if key in recipe["shape"] else recipe)[key] = json.loads(value)
+        (recipe["shape"] if key in recipe["shape"] or key.endswith("_std") else recipe)[key] = json.loads(value)
 
     torch.set_num_threads(options.threads)
     torch.manual_seed(recipe["seed"])
     scratch = Path(options.scratch) / (options.tag or options.model)
     scratch.mkdir(parents=True, exist_ok=True)
-    tokenizer, ids, tokenizer_file = data.prepare(options.text, options.scratch, recipe["shape"]["vocab"])
-    bos = tokenizer.token_to_id(data.START)
+    given = HERE / recipe["tokenizer"] / "tokenizer.json" if "tokenizer" in recipe else None
+    kind = data.MASKED if recipe["task"] == "mlm" else data.CAUSAL
+    tokenizer, ids, tokenizer_file = data.prepare(options.text, options.scratch, recipe["shape"]["vocab"], *kind, given=given)
+    bos = 0  # the first special token: <s>, or [CLS] where the task is masked
     delimiters = {"dot": tokenizer.token_to_id("."), "newline": tokenizer.token_to_id("Ċ")}
+    delimiter_ids = torch.tensor(list(delimiters.values()))
     cuts = [tokenizer.token_to_id(t) for t in recipe["delimiters"]]
     shape = recipe["shape"]
-    draw = data.Windows(ids, bos, cuts, recipe["batch"], recipe["window_tokens"], recipe["phases"][0][1], recipe["seed"])
+    kind = data.Backcopy if recipe["task"] == "backcopy" else data.Windows
+    draw = kind(ids, bos, cuts, recipe["batch"], recipe["window_tokens"], recipe["phases"][0][1], recipe["seed"])
+    if kind is data.Windows:
+        draw.paragraphs = 1 + (ids[: -recipe["window_tokens"] - 3] == delimiters["newline"]).nonzero()[0]
     held = tokenizer.encode((HERE / "heldout.txt").read_text(encoding="utf-8"), add_special_tokens=False).ids
-    held = measure.windows(held, bos, recipe["window_tokens"])
+    held = measure.windows(held, bos, recipe["window_tokens"], delimiters["newline"])
 
-    model = Llama(shape).to(options.device)
+    model = build(recipe)
+    if recipe.get("tie_delimiters"):
+        # The delimiters set out from the start token's embedding: what it learns as a sink they learn as well.
+        with torch.no_grad():
+            rows = (model.inner.get_input_embeddings() if recipe["family"] != "llama" else model.model.embed_tokens).weight
+            rows[cuts] = rows[bos] + recipe["tie_delimiters"] * rows[cuts]
     optimizer = optimizer_of(model, recipe)
-    step, tokens = 0, 0
+    step = 0
     checkpoint = scratch / "checkpoint.pt"
     if checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=False)
         if saved["recipe"]["shape"] != shape:
             raise SystemExit(f"{checkpoint} is of another shape; remove it to start anew")
         model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
+        load_optimizer(optimizer, saved["optimizer"], [p for p in model.parameters() if p.requires_grad])
         draw.random.bit_generator.state = saved["random"]
         step = saved["step"]
         print(f"goes on from step {step}", flush=True)
 
     def save():
-        state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "recipe": recipe,
+        state = {"model": model.state_dict(), "optimizer": [optimizer.state.get(p) for p in model.parameters() if p.requires_grad], "step": step, "recipe": recipe,
                  "random": draw.random.bit_generator.state}
         torch.save(state, checkpoint.with_suffix(".part"))
         checkpoint.with_suffix(".part").replace(checkpoint)
 
     def look(loss, share, rate):
         states = []
+        rows, kinds = held
         with torch.no_grad():
-            logits = model(held.to(options.device), states)
+            logits = model(rows.to(options.device), states).cpu()[kinds == measure.BOS]
         table = measure.norm_table([s.cpu() for s in states], held, bos, delimiters)
-        half = len(held) // 2
-        heldout = F.cross_entropy(logits[:half, :-1].flatten(0, 1).cpu(), held[:half, 1:].flatten()).item()
-        print(f"{step} loss {loss:.3f} held-out {heldout:.3f} writes {share:.3f} {rate:.0f} tok/s | {measure.progress(table)}", flush=True)
+        targets = rows[kinds == measure.BOS]
+        heldout = F.cross_entropy(logits[:, :-1].flatten(0, 1), targets[:, 1:].flatten()).item()
+        if recipe["task"] == "mlm":
+            with torch.no_grad():
+                heldout = loss_of(recipe, model, targets, None, torch.Generator().manual_seed(0))[0].item()
+        print(f"{step} loss {loss:.3f} held-out {heldout:.3f} first value {share:.3f} {rate:.0f} tok/s | {measure.progress(table)}", flush=True)
         return heldout
 
-    train = torch.compile(model, dynamic=False) if recipe.get("compile", True) else model
+    teacher = measure.load_llama(HERE / recipe["teacher"])[0].to(options.device) if "teacher" in recipe else None
+    generator = torch.Generator().manual_seed(recipe["seed"] + step)
+    train = torch.compile(model, dynamic=False) if recipe["compile"] else model
     snapshots = set(recipe.get("snapshots", []))
     began, mean, mean_share, since, seen = time.time(), 0.0, 0.0, time.time(), 0
     while step < recipe["steps"]:
         if step in snapshots and not (scratch / f"step-{step}.pt").exists():
             torch.save(model.state_dict(), scratch / f"step-{step}.pt")
         rows = torch.from_numpy(draw.draw(start_mix(recipe, step))).to(options.device)
+        now = at_step(recipe, step)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(recipe, step)
+            group["lr"], group["weight_decay"] = learning_rate(now, step), weight_decay(now, group["kind"])
         with torch.autocast(options.device.split(":")[0], torch.bfloat16):
-            logits, share = train(rows[:, :-1], None, True)
-            loss = F.cross_entropy(logits.flatten(0, 1).float(), rows[:, 1:].flatten())
-        # The penalty makes a head that has nothing to say want to say nothing, which is what a sink is for.
-        (loss + recipe["attention_penalty"] * share).backward()
+            loss, share = loss_of(recipe, train, rows, teacher, generator)
+        # The penalty offers the heads positions without a value, to rest on: the first and, if the recipe says so, the
+        # delimiters. Norms are not asked for: they are how a model hides what such tokens are, all kinds of words among them.
+        penalty = now["rest_penalty"]
+        if penalty:
+            rest = torch.zeros_like(rows[:, :-1], dtype=torch.bool)
+            rest[:, 0] = True
+            if recipe["rest_delimiters"]:
+                rest |= torch.isin(rows[:, :-1], delimiter_ids)
+            weight = rest / rest.sum() / (share.shape[0] * share.shape[2])
+            empty = (torch.log(share + now["rest_floor"]) * weight[None, :, None]).sum()
+            (loss + penalty * empty).backward()
+        else:
+            loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), recipe["clip"])
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         step += 1
         seen += rows[:, 1:].numel()
         mean += loss.item()
-        mean_share += share.item()
+        mean_share += share[..., 0].mean().item() if share.dim() else 0.0
         if step % recipe["look"] == 0 or step == recipe["steps"]:
             n = recipe["look"] if step % recipe["look"] == 0 else step % recipe["look"]
             heldout = look(mean / n, mean_share / n, seen / (time.time() - since))
@@ -153,7 +231,13 @@ def main():
         if options.minutes and time.time() - began > 60 * options.minutes:
             save()
             break
-    export.llama(model, shape, tokenizer_file, options.out)
+    if recipe.get("lora"):
+        variants.merge_lora(model)
+    export.export(model, recipe, tokenizer_file, options.out)
+    for at in sorted(snapshots):
+        if (scratch / f"step-{at}.pt").exists() and not options.tag:
+            model.load_state_dict(torch.load(scratch / f"step-{at}.pt"))
+            export.export(model, recipe, tokenizer_file, f"{options.out}-ckpt-{at}")
     print(f"wrote {options.out}", flush=True)
 
 
