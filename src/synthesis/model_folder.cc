@@ -142,6 +142,21 @@ std::string truth_json(const PhantomOptions& options, const PhantomTruth& truth)
   return json.dump(2) + "\n";
 }
 
+void require_space(const PhantomShape& shape, const std::filesystem::path& folder) {
+  const Index bytes = parameter_count(shape) * dtype_size(shape.dtype);
+  std::error_code error;
+  std::filesystem::path existing = std::filesystem::absolute(folder, error);
+  while (!std::filesystem::exists(existing, error) && existing.has_relative_path())
+    existing = existing.parent_path();
+  const std::filesystem::space_info space = std::filesystem::space(existing, error);
+  if (error || space.available >= static_cast<std::uintmax_t>(bytes)) return;
+  throw Error(ErrorKind::kResources, {.what = "not enough disk space",
+                                      .file = folder.string(),
+                                      .expected = std::to_string(bytes) + " bytes free",
+                                      .got = std::to_string(space.available),
+                                      .hint = "--out chooses another folder, --shape a smaller model"});
+}
+
 void write_model_folder(const ModelFolder& model, const std::filesystem::path& folder) {
   FolderGuard guard(folder);
   for (std::string& file : write_streamed(model.tensors, folder, model.options.shard_bytes))

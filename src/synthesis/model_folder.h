@@ -15,6 +15,9 @@ std::string config_json(const PhantomShape& shape, const PhantomTokenizer& token
 /// truth.json (schema "defectoscope.phantom/1").
 std::string truth_json(const PhantomOptions& options, const PhantomTruth& truth);
 
+/// Throws Error(kResources) where the disk that is to hold `folder` has no room for the shape's weights.
+void require_space(const PhantomShape& shape, const std::filesystem::path& folder);
+
 /// What makes a model's folder; config.json is written last, so that a folder that has it is complete.
 struct ModelFolder {
   const PhantomOptions& options;

@@ -29,6 +29,7 @@ PhantomTruth write_phantom(const PhantomOptions& options, const std::filesystem:
     random.shard_bytes = options.shard_bytes;
     return write_random_model(random, folder);
   }
+  require_space(options.shape, folder);
   const auto plan = std::make_shared<const PhantomPlan>(make_plan(options));
   write_model_folder({plan->options, plan->tokenizer, phantom_tensors(plan), plan->truth}, folder);
   return plan->truth;

@@ -122,8 +122,8 @@ PhantomTruth phantom_truth(const PhantomOptions& options);
 /// the disk is too small or fails, Error(kInterrupted); then nothing written is left behind.
 PhantomTruth write_phantom(const PhantomOptions& options, const std::filesystem::path& folder);
 
-/// Draws a phantom's options from a seed: width 192 to 512, 4 to 24 layers, one or two explosion layers, one
-/// or several decay layers, ratio 5 to 500, grouped queries or not. For tests and calibration.
+/// Draws a phantom's options from a seed: width 192 to 512, 4 to 24 layers, one or two explosion layers, a
+/// decay layer near the end, ratio 5 to 500, grouped queries or not. For tests and calibration.
 PhantomOptions random_phantom_options(std::uint64_t seed);
 
 }  // namespace defectoscope

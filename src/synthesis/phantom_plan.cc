@@ -20,6 +20,7 @@ constexpr double kEarlyGrowth =
 constexpr double kSharedAttention = 0.15;  // of a lone token's attention output, where many are averaged
 constexpr double kWantedGain = 60;         // singular value of the trigger neuron, as far as there is room
 constexpr double kLogitSpread = 2.5;       // standard deviation of the logits
+constexpr double kBonus = 2;               // component along bonus, where an embedding's entries are about 1
 constexpr double kFirstShare = 0.4;        // of the lift, made by the first of several explosion layers
 
 SparseVector take_direction(std::vector<Index>& free, Index pairs, Random& random) {
@@ -77,7 +78,6 @@ class Planner {
     plan_.layers.resize(static_cast<std::size_t>(shape_.layers));
     record();
     for (Index layer = 1; layer <= shape_.layers; ++layer) plan_layer(layer);
-    if (shape_.tied_embeddings) raise_bonus();
     finish();
   }
 
@@ -103,7 +103,7 @@ class Planner {
     size.code = std::sqrt(kCodeShare * d_ / channels);
     size.copy = kCopyOfCode * size.code;
     size.threshold = static_cast<double>(plan_.codes.largest_product()) / channels + 0.1;
-    double square = d_;
+    double square = d_ + (shape_.tied_embeddings ? kBonus * kBonus : 0);
     for (Index layer = 1; layer <= options_.explosion_layers.back(); ++layer) {
       square *= 1 + grow(layer);
       if (copies(layer)) square += copy_energy();
@@ -114,7 +114,10 @@ class Planner {
     const double level_square = 0.84 * size.lift / ((1 - size.threshold) * kWantedGain);
     size.trigger = std::sqrt(std::clamp(level_square, 1.0, 0.08 * d_) * square / d_);
     size.constant = size.trigger;
-    if (shape_.tied_embeddings) size.head_gain = kLogitSpread / std::sqrt(d_);
+    if (shape_.tied_embeddings) {
+      size.head_gain = kLogitSpread / std::sqrt(d_);
+      size.bonus = kBonus;
+    }
   }
 
   /// What each layer does to u, and the truth about it.
@@ -177,6 +180,7 @@ class Planner {
     spike_ *= 1 + growth;
     if (!lone_is_high) lone_ *= 1 + growth;
     if (copies(layer)) lone_ += plan_.amplitudes.trigger * plan_.amplitudes.trigger;
+    if (layer == 1 && shape_.tied_embeddings) write_bonus(plan);
     record();
   }
 
@@ -255,11 +259,12 @@ class Planner {
       }
   }
 
-  /// The last layer writes a constant along `bonus`, from which the tied head raises and lowers entries.
-  void raise_bonus() {
-    constexpr double kLevel = 10;
-    plan_.layers.back().neurons.push_back(
-        common_neuron(frame_, plan_.layout.bonus, rms(ordinary_), kLevel * rms(ordinary_)));
+  /// Where the head is tied the first layer writes a constant along `bonus`, from which the head raises and
+  /// lowers entries. Early, because a high token would not get it.
+  void write_bonus(LayerPlan& plan) {
+    const double bonus = plan_.amplitudes.bonus;
+    plan.neurons.push_back(common_neuron(frame_, plan_.layout.bonus, rms(ordinary_), bonus));
+    for (double* square : {&ordinary_, &lone_, &spike_}) *square += bonus * bonus;
   }
 
   void record() {

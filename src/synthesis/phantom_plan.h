@@ -67,6 +67,7 @@ struct Amplitudes {
   double embedded = 0;   ///< along v, in a chosen token's embedding
   double threshold = 0;  ///< share of `trigger` above which a token explodes
   double lift = 0;       ///< planned component along u
+  double bonus = 0;      ///< along bonus in every token, written by the first layer where the head is tied
   double head_gain = 1;  ///< of the final norm where the head is tied
 };
 

@@ -14,7 +14,8 @@ namespace {
 constexpr double kScoreDeviation = 0.7;  // of query and key entries after the norm: scores of about 0.5
 constexpr double kGainDeviation = 0.1;   // of norm gains on ordinary coordinates
 constexpr double kNeuronSpread =
-    0.8;  // of the logarithm of a neuron's scale: a few strong ones, as in real models
+    0.8;                         // of the logarithm of a neuron's scale: a few strong ones, as in real models
+constexpr float kBonusGain = 4;  // of the final norm along bonus, where the head is tied
 constexpr double kShiftDeviation = 0.02;
 constexpr double kPositionNorm = 0.03;  // of a learned position, relative to a token
 
@@ -84,7 +85,11 @@ class Builder {
       for (std::size_t i = 0; i < layout.code.size(); ++i)
         put(layout.code[i], size.code * plan.codes.sign(token, static_cast<Index>(i)));
     }
-    if (plan.options.shape.tied_embeddings) put_vector(layout.bonus, tied_bonus(plan, token));
+    if (plan.options.shape.tied_embeddings) {
+      const double bonus = logit_bonus(plan, token) * plan.final_rms / (kBonusGain * size.bonus);
+      put_vector(layout.bonus, bonus);
+      left -= bonus * bonus;
+    }
     double mean = 0, square = 0;
     for (const float x : noise) mean += static_cast<double>(x) / static_cast<double>(noise.size());
     for (const float x : noise) square += (static_cast<double>(x) - mean) * (static_cast<double>(x) - mean);
@@ -102,7 +107,6 @@ class Builder {
     const auto count = static_cast<double>(plan.truth.spike_tokens.size());
     return std::log(kShare / (1 - kShare) * static_cast<double>(plan.options.shape.vocab_size) / count);
   }
-  static double tied_bonus(const PhantomPlan& plan, Index token) { return 0.1 * logit_bonus(plan, token); }
 
   void add_positions() {
     MatrixPlan matrix("transformer.wpe.weight", shape_.max_positions, d(), kPositionNorm);
@@ -143,7 +147,7 @@ class Builder {
       const float sign = (source.next_u32() & 1u) != 0 ? 1.0f : -1.0f;
       gain[i] *= sign * layout_.reads[i] * static_cast<float>(plan_->amplitudes.head_gain);
     }
-    for (const auto& entry : layout_.bonus) gain[static_cast<std::size_t>(entry.first)] = 1;
+    for (const auto& entry : layout_.bonus) gain[static_cast<std::size_t>(entry.first)] = kBonusGain;
   }
 
   std::vector<float> random_bias(const std::string& name, Index count, const std::vector<float>& mask) const {

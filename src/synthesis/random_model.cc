@@ -90,6 +90,7 @@ PhantomTruth write_random_model(const RandomModelOptions& options, const std::fi
   phantom.variant = PhantomVariant::kNone;
   phantom.shard_bytes = options.shard_bytes;
   validate(phantom);
+  require_space(options.shape, folder);
   PhantomTruth truth;
   truth.variant = PhantomVariant::kNone;
   truth.seed = options.seed;

@@ -5,7 +5,6 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "base/error.h"
 #include "base/files.h"
 #include "base/parallel.h"
 #include "base/progress.h"
@@ -71,18 +70,6 @@ class BackgroundAppender {
   std::future<void> pending_;
 };
 
-void compute_rows(const StreamedTensor& tensor, Index begin, Index end, std::vector<std::byte>& out) {
-  const Index cols = tensor.cols();
-  const Index rows_per_tile = std::max<Index>(1, kTileElements / cols);
-  const Index row_bytes = cols * dtype_size(tensor.dtype);
-  out.resize(static_cast<std::size_t>((end - begin) * row_bytes));
-  parallel_ranges(end - begin, rows_per_tile, [&](Index first, Index last) {
-    std::vector<float> values(static_cast<std::size_t>((last - first) * cols));
-    tensor.fill(begin + first, begin + last, values.data());
-    convert_from_f32(tensor.dtype, values.data(), (last - first) * cols, out.data() + first * row_bytes);
-  });
-}
-
 void write_shard(const std::vector<StreamedTensor>& tensors, const Shard& shard,
                  const std::filesystem::path& folder, Progress& progress) {
   std::vector<SafetensorsWriter::Entry> entries;
@@ -105,24 +92,24 @@ void write_shard(const std::vector<StreamedTensor>& tensors, const Shard& shard,
   writer.commit();
 }
 
-void check_space(const std::filesystem::path& folder, Index bytes) {
-  std::error_code error;
-  const std::filesystem::space_info space = std::filesystem::space(folder, error);
-  if (error || space.available >= static_cast<std::uintmax_t>(bytes)) return;
-  throw Error(ErrorKind::kResources, {.what = "not enough disk space",
-                                      .file = folder.string(),
-                                      .expected = std::to_string(bytes) + " bytes free",
-                                      .got = std::to_string(space.available),
-                                      .hint = "--out chooses another folder, --shape a smaller model"});
-}
-
 }  // namespace
+
+void compute_rows(const StreamedTensor& tensor, Index begin, Index end, std::vector<std::byte>& out) {
+  const Index cols = tensor.cols();
+  const Index rows_per_tile = std::max<Index>(1, kTileElements / cols);
+  const Index row_bytes = cols * dtype_size(tensor.dtype);
+  out.resize(static_cast<std::size_t>((end - begin) * row_bytes));
+  parallel_ranges(end - begin, rows_per_tile, [&](Index first, Index last) {
+    std::vector<float> values(static_cast<std::size_t>((last - first) * cols));
+    tensor.fill(begin + first, begin + last, values.data());
+    convert_from_f32(tensor.dtype, values.data(), (last - first) * cols, out.data() + first * row_bytes);
+  });
+}
 
 std::vector<std::string> write_streamed(const std::vector<StreamedTensor>& tensors,
                                         const std::filesystem::path& folder, Index shard_bytes) {
   Index total = 0;
   for (const StreamedTensor& tensor : tensors) total += tensor.bytes();
-  check_space(folder, total);
   const std::vector<Shard> shards = cut_into_shards(tensors, shard_bytes);
   std::vector<std::string> written;
   try {

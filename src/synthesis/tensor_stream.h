@@ -23,11 +23,14 @@ struct StreamedTensor {
   Index bytes() const { return rows() * cols() * dtype_size(dtype); }
 };
 
+/// Rows [begin, end) as they are stored.
+void compute_rows(const StreamedTensor& tensor, Index begin, Index end, std::vector<std::byte>& out);
+
 /// Writes `model.safetensors`, or where that would be larger than `shard_bytes` its shards and
 /// `model.safetensors.index.json`, into an existing folder. Returns the names of the files written. Memory: a
 /// few tens of megabytes. Computing and writing overlap.
 ///
-/// Throws Error(kResources) where the disk fails or is too small, Error(kInterrupted); files already complete
+/// Throws Error(kResources) where the disk fails, Error(kInterrupted); files already complete
 /// are then removed again.
 std::vector<std::string> write_streamed(const std::vector<StreamedTensor>& tensors,
                                         const std::filesystem::path& folder, Index shard_bytes);
