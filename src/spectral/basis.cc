@@ -4,7 +4,6 @@
 #include <cmath>
 #include <utility>
 
-#include "base/parallel.h"
 #include "base/random.h"
 
 namespace defectoscope {
@@ -76,10 +75,10 @@ void Basis::reserve(Index count) {
 
 DoubleMatrix random_block(Index count, Index length, std::uint64_t seed, std::uint64_t stream) {
   DoubleMatrix block(count, length);
-  parallel_for(count, [&](Index i) {
+  for (Index i = 0; i < count; ++i) {
     Random random(seed, stream + static_cast<std::uint64_t>(i));
     for (double& value : block.row(i)) value = random.normal();
-  });
+  }
   return block;
 }
 

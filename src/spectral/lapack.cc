@@ -17,6 +17,20 @@ namespace {
 constexpr Index kRowTile = 32;
 constexpr Index kColumnTile = 1024;
 
+/// Fewer operations than this are done before other threads have woken up.
+constexpr double kWorthThreads = 2e6;
+
+/// parallel_ranges, or the same ranges one after another where there is little to do: the same bytes.
+template <typename Body>
+void over_ranges(Index count, Index grain, double operations, Body body) {
+  if (operations >= kWorthThreads) return parallel_ranges(count, grain, body);
+  for (Index begin = 0; begin < count; begin += grain) body(begin, std::min(count, begin + grain));
+}
+
+double operations_of(Index m, Index n, Index k) {
+  return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
+}
+
 int blas_int(Index value) { return static_cast<int>(value); }
 
 void require_finite(ConstDoubleView a) {
@@ -46,7 +60,7 @@ DoubleMatrix packed(ConstDoubleView a) {
 void rows_by_rows(ConstDoubleView a, ConstDoubleView b, DoubleView c) {
   if (a.rows() == 0 || b.rows() == 0) return;
   const SingleThreadScope serial;
-  parallel_ranges(b.rows(), kRowTile, [&](Index begin, Index end) {
+  over_ranges(b.rows(), kRowTile, operations_of(a.rows(), b.rows(), a.cols()), [&](Index begin, Index end) {
     cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, blas_int(a.rows()), blas_int(end - begin),
                 blas_int(a.cols()), 1.0, a.data(), blas_int(a.stride()), b.row(begin).data(),
                 blas_int(b.stride()), 0.0, c.data() + begin, blas_int(c.stride()));
@@ -56,11 +70,12 @@ void rows_by_rows(ConstDoubleView a, ConstDoubleView b, DoubleView c) {
 void add_combination(double scale, ConstDoubleView c, ConstDoubleView b, DoubleView y) {
   if (c.rows() == 0 || b.rows() == 0) return;
   const SingleThreadScope serial;
-  parallel_ranges(y.cols(), kColumnTile, [&](Index begin, Index end) {
-    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, blas_int(c.rows()), blas_int(end - begin),
-                blas_int(b.rows()), scale, c.data(), blas_int(c.stride()), b.data() + begin,
-                blas_int(b.stride()), 1.0, y.data() + begin, blas_int(y.stride()));
-  });
+  over_ranges(
+      y.cols(), kColumnTile, operations_of(c.rows(), y.cols(), b.rows()), [&](Index begin, Index end) {
+        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, blas_int(c.rows()), blas_int(end - begin),
+                    blas_int(b.rows()), scale, c.data(), blas_int(c.stride()), b.data() + begin,
+                    blas_int(b.stride()), 1.0, y.data() + begin, blas_int(y.stride()));
+      });
 }
 
 SmallSvd lapack_svd(ConstDoubleView a) {
