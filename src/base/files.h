@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <span>
@@ -47,6 +48,8 @@ class AtomicFile {
   std::filesystem::path path_;
   std::filesystem::path temporary_;
   int descriptor_ = -1;
+  std::int64_t written_ = 0;
+  std::int64_t sent_ = 0;  ///< of these, handed to the disk
 };
 
 /// AtomicFile in one call.
