@@ -4,6 +4,7 @@
 
 #include "analysis/norm_table.h"
 #include "analysis/scan_result.h"
+#include "analysis/steps.h"
 #include "analysis/threshold.h"
 
 namespace defectoscope {
@@ -15,31 +16,17 @@ struct LifeCycle {
   bool gradual_decay = false;
 };
 
-/// One layer's step of one group of special tokens, and what speaks for its being an abrupt one.
-struct StepEvidence {
-  Index layer = 0;       ///< 1-based
-  double log_step = 0;   ///< ln of the factor gained (lost), both absolutely and against ordinary tokens
-  double log_share = 0;  ///< of its run of steps, in logarithms
-  double share = 0;      ///< of its run, in norm
-  double height = 0;     ///< of the group's largest norm: the part gained (lost) here
-  double agreement = 0;  ///< share of the group's tokens that make at least half this step here
-  Index run = 0;         ///< neighbouring layers that step the same way
-  Index tokens = 0;      ///< in the group
-  double gap = 0;        ///< HighNormSplit::separation
-};
+/// What a step's confidence is a logistic function of: margins and their caps; [kConfidenceFeatures].
+inline constexpr int kConfidenceFeatures = 7;
+std::vector<double> confidence_features(const StepEvidence& evidence);
 
-/// Confidence that a step is what it seems: a logistic function of the margins, fitted on phantoms.
+/// Confidence that a step is one a layer makes by itself and not a part of slow growth, a stray or noise:
+/// logistic in confidence_features, weights fitted on synthetic life cycles (fit_confidence.cc) and checked
+/// on others and on phantoms.
 double step_confidence(const StepEvidence& evidence);
 
-/// Explosion and decay layers from norms.
-///
-/// Special tokens, first and later ones apart, are grouped by the layer of their largest gain. Along a
-/// group's median trajectory a layer's gain is the smaller of its growth of log norm and of log (norm /
-/// ordinary median), so that neither growth nor shrinkage that all tokens share counts; its loss likewise.
-/// Neighbouring layers that gain form a run. In a run of up to three each layer with a substantial step is an
-/// explosion layer; in a longer one only a layer that makes the better part of the run, in norm and in its
-/// logarithm: otherwise the growth is gradual. Losses are decay layers by the same rule. Cost: special tokens
-/// · layers.
+/// Explosion and decay layers: the abrupt gains and losses of find_steps that deserve confidence of one half
+/// or more.
 LifeCycle find_life_cycle(const NormTable& table, const HighNormSplit& split);
 
 }  // namespace defectoscope

@@ -3,8 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
+#include "analysis/synthetic_life.h"
 #include "analysis/synthetic_norms.h"
 
 namespace defectoscope {
@@ -102,6 +104,39 @@ TEST(LifeCycle, OrdinaryTokensThatOutgrowSpecialOnesAreNoDecay) {
   const LifeCycle cycle = cycle_of(norms.make());
   EXPECT_THAT(numbers(cycle.explosion), ElementsAre(3));
   EXPECT_THAT(cycle.decay, IsEmpty());
+}
+
+TEST(LifeCycle, ConfidenceOfNineTenthsIsRightNineTimesInTen) {
+  struct Tally {
+    double confidence = 0;
+    int given = 0, right = 0;
+  };
+  Tally sure, unsure;
+  int planted = 0, found = 0;
+  const auto tally = [&](const std::vector<FoundLayer>& layers, const std::vector<Index>& truth) {
+    for (const FoundLayer& layer : layers) {
+      Tally& of = layer.confidence >= 0.9 ? sure : unsure;
+      const bool right = std::find(truth.begin(), truth.end(), layer.layer) != truth.end();
+      of.confidence += layer.confidence;
+      ++of.given;
+      of.right += right;
+      found += right;
+    }
+    planted += static_cast<int>(truth.size());
+  };
+  for (std::uint64_t seed = 1'000'000; seed < 1'000'600; ++seed) {  // none of those it was fitted on
+    const SyntheticLife life = synthetic_life(seed);
+    const LifeCycle cycle = cycle_of(life.table);
+    tally(cycle.explosion, life.explosion);
+    tally(cycle.decay, life.decay);
+  }
+  ASSERT_GT(sure.given, 300);
+  ASSERT_GT(unsure.given, 30);
+  EXPECT_GE(sure.right, 0.9 * sure.given);
+  EXPECT_NEAR(static_cast<double>(sure.right) / sure.given, sure.confidence / sure.given, 0.04);
+  // What is given less deserves less.
+  EXPECT_LT(static_cast<double>(unsure.right) / unsure.given, 0.9);
+  EXPECT_GE(found, 0.85 * planted);
 }
 
 }  // namespace

@@ -9,6 +9,8 @@
 namespace defectoscope {
 namespace {
 
+constexpr double kStray = 0.05;  // of an entry's occurrences
+
 std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 
 /// Sums over the occurrences of one entry.
@@ -72,6 +74,7 @@ std::vector<SpikeToken> spike_tokens(const NormTable& table, const std::vector<s
   std::vector<SpikeToken> result;
   for (auto& [id, entry] : entries) {
     SpikeToken& token = entry.token;
+    if (static_cast<double>(token.count) < kStray * static_cast<double>(token.occurrences)) continue;
     token.id = id;
     token.token = readable_token(tokenizer.token(id));
     for (double& norm : token.norm_by_layer) norm /= static_cast<double>(token.count);

@@ -15,7 +15,8 @@ class Tokenizer;
 std::vector<std::uint8_t> high_norm_occurrences(const NormTable& table, const HighNormSplit& split);
 
 /// The vocabulary entries that have high norm somewhere, most frequent first (then by id): where they stand,
-/// how often, their norms and the attention they draw by layer. Rows of one token and last tokens, which no
+/// how often, their norms and the attention they draw by layer. An entry high in less than a twentieth of its
+/// occurrences is a stray and left out. Rows of one token and last tokens, which no
 /// query follows, do not count in the attention.
 std::vector<SpikeToken> spike_tokens(const NormTable& table, const std::vector<std::uint8_t>& high,
                                      const Tokenizer& tokenizer);
