@@ -10,12 +10,13 @@ namespace defectoscope {
 
 /// y[b, r] = sum_c W[r, c] x[b, c] for a small block of vectors, one vector a row; x [k, cols], y [k, rows].
 /// Memory-bound: W is read once, widened in registers (f32, f16, bf16). Deterministic at any thread count:
-/// one tile of rows is one task. f32 accumulation in a fixed order. Any k, in groups of 8; up to 4 run at memory
-/// speed, 8 at the FMA units' (some 100 GFLOP/s a Zen 4 core). Any stride and alignment; y must not overlap x.
+/// one tile of rows is one task. f32 accumulation in a fixed order. Any k, in groups of 8; up to 4 run at
+/// memory speed, 8 at the FMA units' (some 100 GFLOP/s a Zen 4 core). Any stride and alignment; y must not
+/// overlap x.
 void block_apply(const WeightMatrix& weight, ConstMatrixView x, MatrixView y);
 
-/// y[b, c] = sum_r W[r, c] x[b, r]; x [k, rows], y [k, cols]. One task is 1024 columns of 2048 rows; the sums of
-/// row tiles are added in their order. Needs k · cols floats for each 2048 rows.
+/// y[b, c] = sum_r W[r, c] x[b, r]; x [k, rows], y [k, cols]. One task is 1024 columns of 2048 rows; the sums
+/// of row tiles are added in their order. Needs k · cols floats for each 2048 rows.
 void block_apply_transpose(const WeightMatrix& weight, ConstMatrixView x, MatrixView y);
 
 /// Per row r of gate W1 and up W3 (both [ffn, d]), in one pass and f64 sums over the diagonal metric s (d

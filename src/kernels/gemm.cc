@@ -86,8 +86,8 @@ void linear_bf16(const WeightMatrix& weight, const float* bias, ConstMatrixView 
       tile = scratch.data();
       stride = k;
     }
-    matmul_bf16(rows, count, k, input + row * k, k, tile, stride,
-                bias == nullptr ? nullptr : bias + first, y.data() + row * y.stride() + first, y.stride());
+    matmul_bf16(rows, count, k, input + row * k, k, tile, stride, bias == nullptr ? nullptr : bias + first,
+                y.data() + row * y.stride() + first, y.stride());
   });
 }
 
