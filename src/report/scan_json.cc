@@ -132,6 +132,8 @@ std::string scan_json(const ScanResult& r) {
       {"high_norm", high_norm(r.high_norm)},
       {"explosion_layers", found_layers(r.explosion_layers)},
       {"decay_layers", found_layers(r.decay_layers)},
+      {"gradual_growth", r.gradual_growth},
+      {"gradual_decay", r.gradual_decay},
       {"layers", std::move(layers)},
       {"notes", r.notes}};
   return dump(json) + "\n";

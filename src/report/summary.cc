@@ -46,7 +46,8 @@ std::string tokens_line(const ScanResult& r) {
   }
   std::string text;
   if (initial_kinds > 0)
-    text += fmt::format("  First position: {} different tokens are high there{}: {}\n", initial_kinds,
+    text += fmt::format("  First position: {} {} high there{}: {}\n", initial_kinds,
+                        initial_kinds == 1 ? "token is" : "different tokens are",
                         initial_kinds > 6 ? ", such as" : "", initial);
   text += other.empty() ? "  Elsewhere: no token is high away from the first position.\n"
                         : fmt::format("  Elsewhere: {}\n", other);
@@ -77,7 +78,7 @@ std::string scan_summary(const ScanResult& r, const std::string& out) {
                           r.high_norm.mean_pairwise_angle_degrees);
     text += "\n";
     if (r.explosion_layers.empty()) {
-      text += "Explosion: no single layer makes them; norms grow gradually.\n";
+      text += "Explosion: none.\n";
     } else {
       text += fmt::format("Explosion: {}\n", list(r.explosion_layers)) + spike_sentence(r);
       for (const FoundLayer& found : r.explosion_layers)
@@ -88,7 +89,7 @@ std::string scan_summary(const ScanResult& r, const std::string& out) {
               found.layer, angle(layer->left_angle_degrees), angle(layer->ffn_left_angle_degrees));
     }
     if (r.decay_layers.empty()) {
-      text += "Decay: none; they stay high up to the last layer.\n";
+      text += "Decay: none.\n";
     } else {
       text += fmt::format("Decay: {}\n", list(r.decay_layers));
       for (const FoundLayer& found : r.decay_layers)
@@ -111,7 +112,7 @@ std::string scan_summary(const ScanResult& r, const std::string& out) {
         skip += fmt::format("{}{}", skip.empty() ? "" : ", ", found.layer);
     if (!skip.empty())
       text += fmt::format(
-          "\nFor quantization: keep the FFN down projections of layer {} in 16 bit (the paper's skip set); "
+          "\nFor quantization: keep the FFN down projection of layer {} in 16 bit (the paper's skip set); "
           "with 8-bit "
           "activations the\ninputs of these matrices carry the outliers.\n",
           skip);
