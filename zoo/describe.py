@@ -32,17 +32,15 @@ def measured(folder):
     own = config["model_type"] in ("llama", "mistral")
     model, c = measure.load_llama(folder) if own else (families.load(folder), None)
     rows, kinds = held = measure.windows(ids, 0, context, delimiters["newline"])
+    out = {"masked": masked, "config": config, "parameters": sum(p.numel() for p in model.parameters())}
+    if own and not masked:
+        return out | measure.report(model, c, held, 0, delimiters, "-ckpt-" not in folder.name)
     states = []
-    with torch.no_grad():
-        model(rows, states)
-    out = {"table": measure.norm_table(states, held, 0, delimiters), "masked": masked, "config": config,
-           "parameters": sum(p.numel() for p in model.parameters())}
     recipe = {"task": "mlm" if masked else "causal", "mask": 1, "shape": {"vocab": config["vocab_size"]}}
     with torch.no_grad():
+        model(rows, states)
         out["loss"] = train.loss_of(recipe, model, rows[kinds == measure.BOS], None, torch.Generator().manual_seed(0))[0].item()
-    if own and not masked:
-        out.update(measure.report(model, c, ids, 0, delimiters, context))
-    return out
+    return out | {"table": measure.norm_table(states, held, 0, delimiters)}
 
 
 def ratios(m, name):
@@ -62,10 +60,14 @@ TITLES = {"bos": "start token", "word1": "any word in first place", "para1": "fi
 def readme(name):
     folder = HERE / name
     m = measured(folder)
+    # The row of the zoo's table, kept beside the scratch files so that a table costs no second measurement.
+    (HERE / ".scratch").mkdir(exist_ok=True)
+    (HERE / ".scratch" / f"row-{name}.md").write_text(row(name, m) + "\n")
     base = name.split("-ckpt-")[0]
     recipe = train.load_recipe(base)
     at = name.split("-ckpt-")[1] if "-ckpt-" in name else recipe["steps"]
     c = recipe["shape"]
+    later = "".join(f" ({x['batch']} from step {first})" for first, x in recipe.get("changes", []) if "batch" in x and first < int(at))
     digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     text = "tiny Shakespeare, 1.1 M characters" if "-ft-" in name else "23 novels, 37 M characters"
     lines = [
@@ -73,7 +75,7 @@ def readme(name):
         f"{recipe.get('about', '')} {m['config']['architectures'][0]}, {m['parameters']:,} parameters: width {c['width']}, "
         f"{c['layers']} layers, {c['heads']} heads, FFN {c['ffn']}, vocabulary {c['vocab']}, context {c['context']}.".strip(),
         f"- data: {text}, all public domain; the weights may be used for anything",
-        f"- recipe: `{base}` in ../recipes.json; {at} steps of {recipe['batch']} x {recipe['window_tokens']} tokens, seed {recipe['seed']}",
+        f"- recipe: `{base}` in ../recipes.json; {at} steps of {recipe['batch']}{later} windows of {recipe['window_tokens']} tokens, seed {recipe['seed']}",
         f"- loss: {m['loss']:.4f} nats a {'masked token' if m['masked'] else 'token'} on ../heldout.txt",
         "- " + line("median norm of ordinary tokens, embedding to last layer:", [v for v, _ in m["table"]["ordinary"]]),
     ]
@@ -91,7 +93,6 @@ def readme(name):
                      f"layers {left} left alone")
     lines.append(f"- sha256 of model.safetensors: {digest}")
     (folder / "README.md").write_text("\n".join(lines) + "\n")
-    return m
 
 
 def row(name, m):
@@ -109,7 +110,10 @@ def main():
     options = parser.parse_args()
     torch.set_num_threads(1)
     for name in options.names:
-        print(row(name, measured(HERE / name)) if options.table else f"{name}: {len(readme(name))} figures", flush=True)
+        if options.table:
+            print(row(name, measured(HERE / name)), flush=True)
+        else:
+            readme(name)
 
 
 if __name__ == "__main__":

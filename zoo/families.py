@@ -129,4 +129,7 @@ def build(family, c):
     embeddings = model.get_input_embeddings().weight
     with torch.no_grad():
         nn.init.normal_(embeddings, std=c["embed_std"])
+        for name, p in model.named_parameters():
+            if name.endswith(("c_proj.weight", "attention.dense.weight", "dense_4h_to_h.weight")):
+                nn.init.normal_(p, std=c["writer_std"])
     return FromTransformers(model, layers_of(model))

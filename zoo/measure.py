@@ -184,10 +184,14 @@ def loss_of(model, ids, quantize=False, skip=()):
 
 
 def skip_set(table):
-    """Layers (0-based) that explode or decay: the strongest class's median grows by a quarter or falls to a half there."""
-    name = max((k for k in table if k != "ordinary"), key=lambda k: max(a / b for (a, _), (b, _) in zip(table[k], table["ordinary"])))
-    norms = [a for a, _ in table[name]]
-    return tuple(i for i in range(len(norms) - 1) if norms[i + 1] > 1.25 * norms[i] or norms[i + 1] < 0.5 * norms[i])
+    """Layers (0-based) that explode or decay: where the median norm of a class that reaches five times the ordinary one grows
+    by a quarter or falls to a half."""
+    out = set()
+    for name, values in table.items():
+        if name != "ordinary" and max(a / b for (a, _), (b, _) in zip(values, table["ordinary"])) > 5:
+            norms = [a for a, _ in values]
+            out |= {i for i in range(len(norms) - 1) if norms[i + 1] > 1.25 * norms[i] or norms[i + 1] < 0.5 * norms[i]}
+    return tuple(sorted(out))
 
 
 def load_llama(folder):
@@ -208,25 +212,24 @@ def load_llama(folder):
     return model.eval(), c
 
 
-def report(model, c, ids, bos, delimiters, context):
-    held = windows(ids, bos, context, delimiters["newline"])
+def report(model, c, held, bos, delimiters, quantized=True):
+    """Everything of one LLaMA on held-out windows; `quantized`: with the losses under W8A8."""
     rows, kinds = held
     states = []
     with torch.no_grad():
-        model(rows, states)
+        logits = model(rows, states)
     table = norm_table(states, held, bos, delimiters)
     ordinary = [m for m, _ in table["ordinary"]]
     peak = max(max(m for m, _ in v) for k, v in table.items() if k != "ordinary")
     threshold = max(peak / 2, 3 * max(ordinary[:-1]))
     with_bos = rows[kinds == BOS]
-    plain, hurt = loss_of(model, with_bos), loss_of(model, with_bos, True)
-    layers = skip_set(table)
-    return {
-        "norms": table, "progress": progress(table), "threshold": threshold,
-        "directions": directions(model, c, states, threshold),
-        "loss": plain, "loss_w8a8": hurt, "skip": layers,
-        "loss_skip": loss_of(model, with_bos, True, layers),
-    }
+    loss = F.cross_entropy(logits[kinds == BOS][:, :-1].flatten(0, 1), with_bos[:, 1:].flatten()).item()
+    out = {"table": table, "threshold": threshold, "directions": directions(model, c, states, threshold), "loss": loss}
+    if quantized:
+        out["skip"] = skip_set(table)
+        out["loss_w8a8"] = loss_of(model, with_bos, True)
+        out["loss_skip"] = loss_of(model, with_bos, True, out["skip"])
+    return out
 
 
 def main():
@@ -243,11 +246,12 @@ def main():
     ids = tokenizer.encode(Path(options.text).read_text(encoding="utf-8"), add_special_tokens=False).ids
     delimiters = {"dot": tokenizer.token_to_id("."), "newline": tokenizer.token_to_id("Ċ")}
     model, c = load_llama(options.folder)
-    out = report(model, c, ids, tokenizer.token_to_id("<s>"), delimiters, options.context or c["context"])
+    held = windows(ids, 0, options.context or c["context"], delimiters["newline"])
+    out = report(model, c, held, 0, delimiters)
     if options.json:
         print(json.dumps(out))
         return
-    print(out["progress"].replace(" | ", "\n"))
+    print(progress(out["table"]).replace(" | ", "\n"))
     d = out["directions"]
     print(f"threshold {out['threshold']:.1f}, high-norm states {d['high']}, pairwise angle {d.get('pairwise', -1):.2f}")
     for i, layer in enumerate(d.get("layers", []), 1):

@@ -25,6 +25,7 @@ import variants
 from llama import Llama
 
 HERE = Path(__file__).resolve().parent
+WRITERS = tuple(f"{n}.weight" for n in ("o_proj", "down_proj", "c_proj", "attention.dense", "dense_4h_to_h", "output.dense"))
 
 
 def load_recipe(name):
@@ -100,7 +101,7 @@ def optimizer_of(model, recipe):
     groups = {}
     for name, p in model.named_parameters():
         if p.requires_grad:
-            writes = name.endswith(("o_proj.weight", "down_proj.weight"))
+            writes = name.endswith(WRITERS)
             kind = "gains" if p.dim() < 2 else "writer" if writes else "embed" if "embed" in name else "other"
             groups.setdefault(kind, []).append(p)
     return torch.optim.AdamW(
@@ -197,8 +198,9 @@ def main():
     while step < recipe["steps"]:
         if step in snapshots and not (scratch / f"step-{step}.pt").exists():
             torch.save(model.state_dict(), scratch / f"step-{step}.pt")
-        rows = torch.from_numpy(draw.draw(start_mix(recipe, step))).to(options.device)
         now = at_step(recipe, step)
+        draw.batch = now["batch"]
+        rows = torch.from_numpy(draw.draw(start_mix(recipe, step))).to(options.device)
         for group in optimizer.param_groups:
             group["lr"], group["weight_decay"] = learning_rate(now, step), weight_decay(now, group["kind"])
         with torch.autocast(options.device.split(":")[0], torch.bfloat16):
