@@ -6,60 +6,39 @@
 #include <set>
 
 #include "base/error.h"
+#include "checkpoint/pytorch_bin.h"
 #include "checkpoint/safetensors.h"
 #include "checkpoint/strict_json.h"
+#include "checkpoint/tensor_set.h"
 
 namespace defectoscope {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kIndexName = "model.safetensors.index.json";
-constexpr const char* kSingleName = "model.safetensors";
-
-/// One or several safetensors files seen as one set of tensors.
-class ShardedCheckpoint : public Checkpoint {
- public:
-  void add(const std::shared_ptr<const SafetensorsFile>& file) {
-    files_.push_back(file->path());
-    for (const auto& [name, tensor] : file->tensors()) {
-      const auto [place, added] = tensors_.emplace(name, Placed{tensor, files_.size() - 1});
-      if (!added)
-        throw_bad_input({.what = "tensor present in two files",
-                         .file = file->path().string(),
-                         .tensor = shortened(name),
-                         .got = "also in " + files_[place->second.file].string(),
-                         .hint = "remove the file that does not belong to the model"});
-      names_.push_back(name);
-    }
-  }
-  void finish() { std::ranges::sort(names_); }
-
-  const std::vector<std::string>& names() const override { return names_; }
-  std::optional<Tensor> find(std::string_view name) const override {
-    const auto found = tensors_.find(name);
-    if (found == tensors_.end()) return std::nullopt;
-    return found->second.tensor;
-  }
-  fs::path file_of(std::string_view name) const override {
-    const auto found = tensors_.find(name);
-    return found == tensors_.end() ? fs::path() : files_[found->second.file];
-  }
-  std::vector<fs::path> files() const override { return files_; }
-
- private:
-  struct Placed {
-    Tensor tensor;
-    std::size_t file;
-  };
-  std::map<std::string, Placed, std::less<>> tensors_;
-  std::vector<std::string> names_;
-  std::vector<fs::path> files_;
+/// One container of shards: how its files are called and read.
+struct Container {
+  const char* index;
+  const char* single;
+  const char* prefix;  ///< of the files that are read without an index
+  const char* suffix;
+  void (*add)(const fs::path&, TensorSet&);
 };
+
+void add_safetensors(const fs::path& path, TensorSet& set) {
+  set.begin_file(path);
+  const auto file = SafetensorsFile::open(path);
+  for (const auto& [name, tensor] : file->tensors()) set.add(tensor);
+}
+
+/// In the order they are looked for. PyTorch's needs its prefix: optimizers and arguments end in .bin too.
+constexpr Container kContainers[] = {
+    {"model.safetensors.index.json", "model.safetensors", "", ".safetensors", add_safetensors},
+    {"pytorch_model.bin.index.json", "pytorch_model.bin", "pytorch_model", ".bin", add_pytorch_bin}};
 
 using WeightMap = std::map<std::string, std::string>;  // tensor → shard
 
-WeightMap read_index(const fs::path& path) {
+WeightMap read_index(const fs::path& path, const std::string& suffix) {
   const std::string file = path.string();
   const nlohmann::json index = parse_strict_json(read_file(path), file);
   const auto fail = [&](const std::string& tensor, const std::string& expected, const std::string& got) {
@@ -80,19 +59,19 @@ WeightMap read_index(const fs::path& path) {
     if (name.empty() || name == "." || name == ".." ||
         name.find_first_of(std::string_view("/\\\0", 3)) != name.npos)
       fail(shortened(tensor), "the name of a file in the same folder", "\"" + shortened(name) + "\"");
-    if (!name.ends_with(".safetensors")) fail(shortened(tensor), "a .safetensors file", shortened(name));
+    if (!name.ends_with(suffix)) fail(shortened(tensor), "a " + suffix + " file", shortened(name));
     map.emplace(tensor, name);
   }
   if (map.empty()) fail("weight_map", "at least one tensor", "none");
   return map;
 }
 
-std::shared_ptr<const Checkpoint> open_indexed(const fs::path& folder) {
-  const fs::path index = folder / kIndexName;
-  const WeightMap map = read_index(index);
+std::shared_ptr<const Checkpoint> open_indexed(const fs::path& folder, const Container& container) {
+  const fs::path index = folder / container.index;
+  const WeightMap map = read_index(index, container.suffix);
   std::set<std::string> shards;
   for (const auto& [tensor, shard] : map) shards.insert(shard);
-  auto checkpoint = std::make_shared<ShardedCheckpoint>();
+  auto checkpoint = std::make_shared<TensorSet>();
   for (const std::string& shard : shards) {
     if (!fs::exists(folder / shard))
       throw_bad_input({.what = "shard missing",
@@ -100,7 +79,7 @@ std::shared_ptr<const Checkpoint> open_indexed(const fs::path& folder) {
                        .expected = (folder / shard).string(),
                        .got = "no such file",
                        .hint = "download " + shard + " into the folder"});
-    checkpoint->add(SafetensorsFile::open(folder / shard));
+    container.add(folder / shard, *checkpoint);
   }
   for (const auto& [tensor, shard] : map) {
     const fs::path holder = checkpoint->file_of(tensor);
@@ -118,7 +97,7 @@ std::shared_ptr<const Checkpoint> open_indexed(const fs::path& folder) {
 
 /// Without an index, "name-00001-of-00003.safetensors" still tells how many shards there must be.
 void check_shards_complete(const fs::path& folder, const std::vector<fs::path>& files) {
-  static const std::regex kShard(R"((.*)-(\d{5})-of-(\d{5})\.safetensors)");
+  static const std::regex kShard(R"((.*)-(\d{5})-of-(\d{5})(\.\w+))");
   std::set<std::string> names;
   for (const fs::path& file : files) names.insert(file.filename().string());
   for (const std::string& name : names) {
@@ -128,7 +107,7 @@ void check_shards_complete(const fs::path& folder, const std::vector<fs::path>& 
     for (int i = 1; i <= count; ++i) {
       std::string number = std::to_string(i);
       number.insert(0, 5 - number.size(), '0');
-      const std::string wanted = match[1].str() + "-" + number + "-of-" + match[3].str() + ".safetensors";
+      const std::string wanted = match[1].str() + "-" + number + "-of-" + match[3].str() + match[4].str();
       if (!names.contains(wanted))
         throw_bad_input({.what = "shard missing",
                          .file = (folder / wanted).string(),
@@ -139,33 +118,46 @@ void check_shards_complete(const fs::path& folder, const std::vector<fs::path>& 
   }
 }
 
-std::vector<fs::path> weight_files(const fs::path& folder) {
+std::vector<fs::path> weight_files(const fs::path& folder, const Container& container) {
   std::vector<fs::path> files;
-  std::string others;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
-    const fs::path& path = entry.path();
-    const std::string name = path.filename().string();
-    if (path.extension() == ".safetensors" && name != "adapter_model.safetensors")
-      files.push_back(path);
-    else if (path.extension() == ".bin" || path.extension() == ".gguf" || path.extension() == ".pth" ||
-             path.extension() == ".safetensors")
-      others = name;
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(container.prefix) && name.ends_with(container.suffix) &&
+        name != "adapter_model.safetensors")
+      files.push_back(entry.path());
   }
-  if (files.empty())
-    throw_bad_input({.what = "no weights in the folder",
-                     .file = folder.string(),
-                     .expected = "model.safetensors, or shards with model.safetensors.index.json",
-                     .got = others.empty() ? "no *.safetensors" : "only " + others,
-                     .hint = others.empty() ? "name the folder that holds config.json and the weights"
-                                            : "take the model's safetensors version, or convert it with "
-                                              "save_pretrained(..., safe_serialization=True)"});
   std::ranges::sort(files);
   return files;
+}
+
+[[noreturn]] void fail_without_weights(const fs::path& folder) {
+  std::string others;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    const fs::path extension = entry.path().extension();
+    if (extension == ".bin" || extension == ".gguf" || extension == ".pth" || extension == ".safetensors")
+      others = entry.path().filename().string();
+  }
+  throw_bad_input({.what = "no weights in the folder",
+                   .file = folder.string(),
+                   .expected = "model.safetensors or pytorch_model.bin, or shards with their .index.json",
+                   .got = others.empty() ? "no *.safetensors" : "only " + others,
+                   .hint = others.empty() ? "name the folder that holds config.json and the weights"
+                                          : "take the model's safetensors version, or convert it with "
+                                            "save_pretrained(..., safe_serialization=True)"});
 }
 
 }  // namespace
 
 std::vector<fs::path> Checkpoint::files() const { return {}; }
+
+std::optional<StoredTensor> Checkpoint::stored(std::string_view name) const {
+  const std::optional<Tensor> tensor = find(name);
+  if (!tensor) return std::nullopt;
+  return StoredTensor{std::string(dtype_name(tensor->dtype)),
+                      tensor->shape,
+                      {tensor->data, static_cast<std::size_t>(tensor->bytes())},
+                      tensor->owner};
+}
 
 std::shared_ptr<const Checkpoint> open_checkpoint(const fs::path& folder) {
   std::error_code error;
@@ -175,17 +167,18 @@ std::shared_ptr<const Checkpoint> open_checkpoint(const fs::path& folder) {
     throw_bad_input({.what = "not a folder",
                      .file = folder.string(),
                      .expected = "a Hugging Face model folder: config.json, tokenizer, *.safetensors"});
-  if (fs::exists(folder / kIndexName)) return open_indexed(folder);
-  auto checkpoint = std::make_shared<ShardedCheckpoint>();
-  if (fs::exists(folder / kSingleName)) {
-    checkpoint->add(SafetensorsFile::open(folder / kSingleName));
-  } else {
-    const std::vector<fs::path> files = weight_files(folder);
+  for (const Container& container : kContainers) {
+    if (fs::exists(folder / container.index)) return open_indexed(folder, container);
+    std::vector<fs::path> files = {folder / container.single};
+    if (!fs::exists(files.front())) files = weight_files(folder, container);
+    if (files.empty()) continue;
     check_shards_complete(folder, files);
-    for (const fs::path& file : files) checkpoint->add(SafetensorsFile::open(file));
+    const auto checkpoint = std::make_shared<TensorSet>();
+    for (const fs::path& file : files) container.add(file, *checkpoint);
+    checkpoint->finish();
+    return checkpoint;
   }
-  checkpoint->finish();
-  return checkpoint;
+  fail_without_weights(folder);
 }
 
 }  // namespace defectoscope

@@ -76,8 +76,8 @@ TEST_F(CheckpointTest, AnEmptyFolderSaysWhatItShouldHold) {
 }
 
 TEST_F(CheckpointTest, AFolderWithOtherWeightsSaysSo) {
-  write_file(folder_ / "pytorch_model.bin", "x");
-  EXPECT_THAT(refusal(), AllOf(HasSubstr("got: only pytorch_model.bin"), HasSubstr("save_pretrained")));
+  write_file(folder_ / "consolidated.00.pth", "x");
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("got: only consolidated.00.pth"), HasSubstr("save_pretrained")));
 }
 
 TEST_F(CheckpointTest, AnAdapterAloneIsNoModel) {

@@ -17,20 +17,23 @@ constexpr Index kSampleBytes = 4096;
 constexpr Index kTileBytes = Index{16} << 20;
 constexpr Index kBatch = 64;  // tiles between two looks at progress and interrupts
 
-std::span<const std::byte> piece(const Tensor& tensor, Index begin, Index size) {
-  return {tensor.data + begin, static_cast<std::size_t>(std::min(size, tensor.bytes() - begin))};
+Index bytes_of(const StoredTensor& tensor) { return static_cast<Index>(tensor.bytes.size()); }
+
+std::span<const std::byte> piece(const StoredTensor& tensor, Index begin, Index size) {
+  return tensor.bytes.subspan(static_cast<std::size_t>(begin))
+      .first(static_cast<std::size_t>(std::min(size, bytes_of(tensor) - begin)));
 }
 
 /// Lengths keep neighbouring fields apart.
-void describe(Sha256& hash, const Tensor& tensor) {
-  hash.update(std::to_string(tensor.name.size()) + ":" + tensor.name + " " +
-              std::string(dtype_name(tensor.dtype)) + " " + tensor.shape_text() + "\n");
+void describe(Sha256& hash, const std::string& name, const StoredTensor& tensor) {
+  hash.update(std::to_string(name.size()) + ":" + name + " " + tensor.format + " " +
+              shape_text(tensor.shape) + "\n");
 }
 
 /// The parts of a tensor that the sampled fingerprint reads: its begin and its middle.
-std::vector<std::span<const std::byte>> samples(const Tensor& tensor) {
+std::vector<std::span<const std::byte>> samples(const StoredTensor& tensor) {
   std::vector<std::span<const std::byte>> pieces = {piece(tensor, 0, kSampleBytes)};
-  const Index half = tensor.bytes() / 2;
+  const Index half = bytes_of(tensor) / 2;
   if (half >= kSampleBytes) pieces.push_back(piece(tensor, half, kSampleBytes));
   return pieces;
 }
@@ -47,12 +50,12 @@ void prefetch(std::span<const std::byte> bytes) {
 
 std::string sampled(const Checkpoint& checkpoint) {
   for (const std::string& name : checkpoint.names())
-    for (const std::span<const std::byte> piece : samples(*checkpoint.find(name))) prefetch(piece);
+    for (const std::span<const std::byte> piece : samples(*checkpoint.stored(name))) prefetch(piece);
   Sha256 hash;
   hash.update("defectoscope.fingerprint/1 sampled\n");
   for (const std::string& name : checkpoint.names()) {
-    const Tensor tensor = *checkpoint.find(name);
-    describe(hash, tensor);
+    const StoredTensor tensor = *checkpoint.stored(name);
+    describe(hash, name, tensor);
     for (const std::span<const std::byte> piece : samples(tensor)) hash.update(piece);
   }
   return hash.hex_digest();
@@ -60,16 +63,16 @@ std::string sampled(const Checkpoint& checkpoint) {
 
 std::string full_hash(const Checkpoint& checkpoint) {
   struct Tile {
-    Tensor tensor;
+    StoredTensor tensor;
     Index begin;
   };
   std::vector<Tile> tiles;
   Sha256 hash;
   hash.update("defectoscope.fingerprint/1 full\n");
   for (const std::string& name : checkpoint.names()) {
-    const Tensor tensor = *checkpoint.find(name);
-    describe(hash, tensor);
-    for (Index begin = 0; begin < tensor.bytes(); begin += kTileBytes) tiles.push_back({tensor, begin});
+    const StoredTensor tensor = *checkpoint.stored(name);
+    describe(hash, name, tensor);
+    for (Index begin = 0; begin < bytes_of(tensor); begin += kTileBytes) tiles.push_back({tensor, begin});
   }
   const auto count = static_cast<Index>(tiles.size());
   std::vector<std::string> digests(tiles.size());
