@@ -69,10 +69,11 @@ def readme(name):
     c = recipe["shape"]
     later = "".join(f" ({x['batch']} from step {first})" for first, x in recipe.get("changes", []) if "batch" in x and first < int(at))
     digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    about = f"{base} after {at} steps of its training." if "-ckpt-" in name else recipe.get("about", "")
     text = "tiny Shakespeare, 1.1 M characters" if "-ft-" in name else "23 novels, 37 M characters"
     lines = [
         f"# {name}",
-        f"{recipe.get('about', '')} {m['config']['architectures'][0]}, {m['parameters']:,} parameters: width {c['width']}, "
+        f"{about} {m['config']['architectures'][0]}, {m['parameters']:,} parameters: width {c['width']}, "
         f"{c['layers']} layers, {c['heads']} heads, FFN {c['ffn']}, vocabulary {c['vocab']}, context {c['context']}.".strip(),
         f"- data: {text}, all public domain; the weights may be used for anything",
         f"- recipe: `{base}` in ../recipes.json; {at} steps of {recipe['batch']}{later} windows of {recipe['window_tokens']} tokens, seed {recipe['seed']}",
