@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cmath>
+#include <ctime>
 #include <numeric>
 #include <vector>
 
@@ -24,6 +25,9 @@ using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
+
+/// Processor time of all threads: the fair measure on a machine that is busy otherwise, at one thread.
+double processor_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
 struct Shape {
   Index d = 4096, ffn = 11008, heads = 32;
@@ -174,12 +178,13 @@ class SgemvLayer {
 };
 
 struct RivalResult {
-  double value = 0, residual = 0, seconds = 0;
+  double value = 0, residual = 0, seconds = 0, cpu = 0;
   Index passes = 0;
 };
 
 RivalResult lanczos(const SgemvLayer& layer, Index d, double tolerance, Index max_passes) {
   const auto start = Clock::now();
+  const double cpu = processor_seconds();
   const auto as_vector = [d](ConstDoubleView row) {
     std::vector<float> x(static_cast<std::size_t>(d));
     std::ranges::transform(row.row(0), x.begin(), [](double v) { return static_cast<float>(v); });
@@ -212,6 +217,7 @@ RivalResult lanczos(const SgemvLayer& layer, Index d, double tolerance, Index ma
     if (result.residual <= tolerance) break;
   }
   result.seconds = seconds_since(start);
+  result.cpu = processor_seconds() - cpu;
   return result;
 }
 
@@ -254,24 +260,27 @@ void run(const Shape& shape, const std::vector<double>& ratios, const SingularOp
     const double fit_seconds = seconds_since(fit_start);
     const LinearOperator& op = linearized.form(LinearForm::kLayer);
     const auto start = Clock::now();
+    const double cpu_start = processor_seconds();
     const SingularTriplets found = leading_singular(op, options);
-    const double seconds = seconds_since(start);
+    const double seconds = seconds_since(start), cpu = processor_seconds() - cpu_start;
     fmt::print(
-        "s1/s2 {:.3f} (asked {:.2f}): fit {:.2f} s; {} passes {:.2f} s {:.1f} GB/s, residual {:.1e}, "
+        "s1/s2 {:.3f} (asked {:.2f}): fit {:.2f} s; {} passes {:.2f} s (cpu {:.2f}) {:.1f} GB/s, residual "
+        "{:.1e}, "
         "angle bound {:.4f} deg, converged {}\n",
-        found.values[0] / found.values[1], ratio, fit_seconds, found.passes, seconds,
+        found.values[0] / found.values[1], ratio, fit_seconds, found.passes, seconds, cpu,
         static_cast<double>(found.passes) * layer.bytes_per_pass() / seconds / 1e9, found.residuals[0],
         found.angle_bound_degrees, found.converged);
     if (!rival) continue;
     const SgemvLayer copy(layer, linearized.fit());
     const RivalResult other = lanczos(copy, shape.d, 1e-5, 400);
     fmt::print(
-        "  rival sgemv Lanczos: {} passes {:.2f} s {:.1f} GB/s, residual {:.1e}, value {:.6f} against "
+        "  rival sgemv Lanczos: {} passes {:.2f} s (cpu {:.2f}) {:.1f} GB/s, residual {:.1e}, value {:.6f} "
+        "against "
         "{:.6f}; "
-        "rival/ours {:.2f}\n",
-        other.passes, other.seconds,
+        "rival/ours {:.2f} (cpu {:.2f})\n",
+        other.passes, other.seconds, other.cpu,
         static_cast<double>(other.passes) * copy.bytes_per_pass() / other.seconds / 1e9, other.residual,
-        other.value, found.values[0], other.seconds / seconds);
+        other.value, found.values[0], other.seconds / seconds, other.cpu / cpu);
   }
 }
 

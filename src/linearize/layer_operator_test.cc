@@ -189,6 +189,20 @@ TEST(LayerOperator, LeadingTripletAgreesWithLapack) {
   }
 }
 
+TEST(LayerOperator, KnowsWhatItsStrongestNeuronReads) {
+  const auto layer = make_test_layer({.d = 64, .ffn = 150, .heads = 8, .kv_heads = 8, .head_dim = 8});
+  Matrix down(64, 150);
+  for (Index r = 0; r < 64; ++r) layer->weights.ffn.down.weight.copy_row(r, down.row(r));
+  for (Index r = 0; r < 64; ++r) down(r, 17) = 100 * down(r, 5);
+  layer->weights.ffn.down.weight = make_weight_matrix(down, "down.weight");
+  const LinearizedLayer linearized(layer->weights, layer->config, {});
+  const LinearOperator& f = linearized.form(LinearForm::kFfn);
+  const Matrix likely = f.likely_right_vectors(3);
+  ASSERT_EQ(likely.rows(), 3);
+  const std::vector<double> first(likely.row(0).begin(), likely.row(0).end());
+  EXPECT_LT(acute_angle_degrees(first, dense_svd(form(f)).right.row(0)), 5);
+}
+
 TEST(LayerOperator, GivesTheSameBytesAtAnyThreadCount) {
   const auto layer =
       make_test_layer({.biases = true, .d = 64, .ffn = 150, .heads = 8, .kv_heads = 2, .head_dim = 8});
