@@ -53,11 +53,12 @@ class Vocabulary {
                      .got = std::to_string(got)});
   }
 
-  /// The id a key names, or `otherwise`; -1 stands for none.
+  /// The id a key names, or `otherwise` where the vocabulary has that; -1 stands for none.
   int id(const char* name, int otherwise) const {
     const std::string key = "tokenizer.ggml." + std::string(name) + "_token_id";
     const auto given = gguf_.integer(key);
-    if (!given || *given == 0xFFFFFFFF || *given == -1) return otherwise;
+    if (!given || *given == 0xFFFFFFFF || *given == -1)
+      return otherwise < static_cast<int>(tokens_.size()) ? otherwise : -1;
     if (*given < 0 || static_cast<std::uint64_t>(*given) >= tokens_.size())
       throw_bad_input({.what = "token id is not in the vocabulary",
                        .file = gguf_.file(),
