@@ -1,6 +1,7 @@
 #include "analysis/spike_tokens.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <set>
 
@@ -101,7 +102,7 @@ std::vector<LayerNorms> layer_norms(const NormTable& table) {
     const auto quantile = [](const std::vector<float>& values, double q) {
       return values.empty()
                  ? 0.0
-                 : values[static_cast<std::size_t>(q * static_cast<double>(values.size() - 1) + 0.5)];
+                 : values[static_cast<std::size_t>(std::lround(q * static_cast<double>(values.size() - 1)))];
     };
     LayerNorms norms;
     norms.layer = static_cast<Index>(layer);
