@@ -80,6 +80,34 @@ TEST_P(NearMiss, WithoutDecayTheHighNormStays) {
   EXPECT_GT(smallest(norms.first.back()), 0.9 * phantom.truth.high_norm);
 }
 
+TEST_P(NearMiss, SeveralExplosionsAndDecaysFollowThePlan) {
+  PhantomOptions options = tiny(PhantomVariant::kStandard, GetParam());
+  options.explosion_layers = {2, 3, 4};
+  options.decay_layers = {6, 7};
+  const PhantomModel phantom = phantom_in_memory(options);
+  const StateNorms norms = measure_norms(phantom);
+  for (std::size_t layer = 0; layer < 7; ++layer) {
+    const double planned = phantom.truth.expected_high_norms[layer];
+    EXPECT_NEAR(median(norms.first[layer]) / planned, 1, 0.1) << layer;
+    EXPECT_NEAR(median(norms.spikes[layer]) / planned, 1, 0.1) << layer;
+  }
+  EXPECT_LT(median(norms.first[7]), 0.1 * phantom.truth.high_norm);
+}
+
+TEST_P(NearMiss, TwoKindsOfTokensExplodeInTheirOwnLayers) {
+  PhantomOptions options = tiny(PhantomVariant::kStandard, GetParam());
+  options.explosion_layers = {2, 4};
+  options.second = SecondExplosion::kOtherTokens;
+  const PhantomModel phantom = phantom_in_memory(options);
+  const StateNorms norms = measure_norms(phantom);
+  const double high = phantom.truth.high_norm;
+  EXPECT_GT(smallest(norms.first[2]), 0.8 * high);
+  EXPECT_LT(largest(norms.first[4]), 1.25 * high);
+  EXPECT_LT(largest(norms.spikes[3]), 3 * median(norms.ordinary[3]));
+  EXPECT_GT(smallest(norms.spikes[4]), 0.8 * high);
+  EXPECT_LT(largest(norms.spikes[4]), 1.25 * high);
+}
+
 TEST_P(NearMiss, NothingIsSpecialInRandomWeights) {
   const PhantomModel phantom = make(PhantomVariant::kNone);
   const StateNorms norms = measure_norms(phantom);
