@@ -133,7 +133,7 @@ PhantomOptions quick_phantom_options(std::uint64_t seed) {
       shape.kv_heads = shape.kv_heads * 2 <= shape.heads ? shape.heads / 2 : shape.heads;
     shape.hidden_size = shape.heads * shape.head_dim;
   }
-  shape.layers = 4 + static_cast<Index>(seed % 6);
+  shape.layers = 4 + static_cast<Index>(seed / 2 % 6);
   shape.ffn_size = 2 * shape.hidden_size;
   if (seed % 4 == 3) {
     shape.form = PhantomForm::kGpt2;
@@ -141,6 +141,7 @@ PhantomOptions quick_phantom_options(std::uint64_t seed) {
     shape.ffn_size = 4 * shape.hidden_size;
     shape.tied_embeddings = true;
   }
+  if (seed % 5 == 2) shape.tied_embeddings = true;
   Random random(seed, stream_of("quick phantom"));
   const bool two = shape.layers >= 6 && options.ratio >= 15 && seed % 3 == 1;
   const Index first = 2 + static_cast<Index>(random.below(2));
