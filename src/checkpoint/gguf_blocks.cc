@@ -133,6 +133,7 @@ void q6_k(const Byte* block, float* out) {
     for (int i = 0; i < 32; ++i) {
       const int low = (low4[64 * half_block + 32 * (part % 2) + i] >> (4 * (part / 2))) & 15;
       const int high = (high2[32 * half_block + i] >> (2 * part)) & 3;
+      // Signed by the format. NOLINTNEXTLINE(bugprone-signed-char-misuse)
       const int step = static_cast<std::int8_t>(scales[2 * g + i / 16]);
       *out++ = scale * whole(step) * whole((low | high << 4) - 32);
     }

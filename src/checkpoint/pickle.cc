@@ -133,7 +133,8 @@ class Machine {
   template <typename T>
   T number() {
     T value;
-    std::memcpy(&value, take(sizeof(T)).data(), sizeof(T));
+    const std::string_view bytes = take(sizeof(T));
+    std::memcpy(&value, bytes.data(), bytes.size());
     return value;
   }
   std::string_view line() {
@@ -460,7 +461,7 @@ class Machine {
     const auto code = static_cast<unsigned char>(opcode);
     std::string name = std::string("0x") + kDigits[code >> 4] + kDigits[code & 15];
     for (const NamedOpcode& known : kRefused)
-      if (known.code == opcode) name = known.name + (" (" + name + ")");
+      if (known.code == opcode) name = std::string(known.name).append(" (").append(name).append(")");
     fail("pickle has an opcode that no state dict needs", "the opcodes torch.save writes for tensors", name,
          "nothing of it was run; take the model's safetensors version");
   }
