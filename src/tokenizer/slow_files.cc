@@ -47,7 +47,7 @@ TokenId position_of(const std::vector<std::string>& tokens, const std::string& t
 
 /// Special tokens of the vocabulary itself; the configuration's come on top when the tokenizer is made.
 std::vector<AddedToken> special_tokens(const std::vector<std::string>& tokens,
-                                       std::vector<std::string> names) {
+                                       const std::vector<std::string>& names) {
   std::vector<AddedToken> result;
   for (const std::string& name : names) {
     AddedToken token;
