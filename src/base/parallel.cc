@@ -11,6 +11,8 @@
 #include <vector>
 #endif
 
+#include "base/single_thread.h"
+
 namespace defectoscope {
 namespace {
 
@@ -26,18 +28,6 @@ bool in_parallel() { return inside_parallel; }
 bool in_parallel() { return omp_in_parallel() != 0; }
 #endif
 
-/// OpenMP libraries called by this task use one thread while this lives.
-class OneThreadForLibraries {
- public:
-  OneThreadForLibraries() : saved_(omp_get_max_threads()) { omp_set_num_threads(1); }
-  ~OneThreadForLibraries() { omp_set_num_threads(saved_); }
-  OneThreadForLibraries(const OneThreadForLibraries&) = delete;
-  OneThreadForLibraries& operator=(const OneThreadForLibraries&) = delete;
-
- private:
-  int saved_;
-};
-
 }  // namespace
 
 int thread_count() { return configured_threads(); }
@@ -49,7 +39,7 @@ void set_thread_count(int threads) {
 
 void parallel_for(Index tiles, const std::function<void(Index)>& body) {
   if (tiles <= 1 || in_parallel()) {
-    const OneThreadForLibraries one_thread;
+    const SingleThreadScope single_thread;
     for (Index tile = 0; tile < tiles; ++tile) body(tile);
     return;
   }
@@ -57,7 +47,7 @@ void parallel_for(Index tiles, const std::function<void(Index)>& body) {
   std::mutex guard;
   const auto run = [&](Index tile) {
     try {
-      const OneThreadForLibraries one_thread;
+      const SingleThreadScope single_thread;
       body(tile);
     } catch (...) {
       const std::lock_guard lock(guard);

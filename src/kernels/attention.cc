@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "base/parallel.h"
+#include "base/single_thread.h"
 #include "kernels/pointwise.h"
-#include "kernels/single_thread.h"
 
 namespace defectoscope {
 namespace {

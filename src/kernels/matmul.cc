@@ -7,7 +7,7 @@
 #include <oneapi/dnnl/dnnl.hpp>
 #include <vector>
 
-#include "kernels/single_thread.h"
+#include "base/single_thread.h"
 
 namespace defectoscope {
 namespace {

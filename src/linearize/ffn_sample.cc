@@ -9,8 +9,8 @@
 #include "base/parallel.h"
 #include "base/progress.h"
 #include "base/random.h"
+#include "base/single_thread.h"
 #include "kernels/convert.h"
-#include "kernels/single_thread.h"
 #include "linearize/activation.h"
 #include "linearize/ffn_fit.h"
 

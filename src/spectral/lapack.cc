@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
-#include "kernels/single_thread.h"
+#include "base/single_thread.h"
 
 namespace defectoscope {
 namespace {
