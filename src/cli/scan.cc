@@ -44,9 +44,9 @@ ScanOptions options_of(const ScanCommand& command, const CLI::Option& threshold,
   options.seed = command.seed;
   options.exact = command.exact;
   if (!threshold.empty()) options.threshold = command.threshold;
-  // f32 costs nothing on small models; on large ones bf16 is three times as fast where the processor has it.
+  // f32 costs nothing on small models; on large ones bf16 is up to three times as fast where it is fast.
   const bool bf16 = command.compute == "bf16" ||
-                    (command.compute == "auto" && model.config().hidden_size >= 2048 && has_native_bf16());
+                    (command.compute == "auto" && model.config().hidden_size >= 2048 && has_fast_bf16());
   options.compute = bf16 ? ComputeType::kBF16 : ComputeType::kF32;
   options.linearize.paper_parity = command.paper_parity;
   options.linearize.seed = command.seed;
@@ -113,9 +113,9 @@ void add_scan(CLI::App& app) {
                                ->check(CLI::PositiveNumber)
                                ->type_name("NORM");
   command
-      ->add_option(
-          "--compute", options->compute,
-          "Arithmetic of the forward pass (auto: bf16 for width 2048 and more where the processor has it)")
+      ->add_option("--compute", options->compute,
+                   "Arithmetic of the forward pass (auto: bf16 for width 2048 and more where the processor "
+                   "is faster in it)")
       ->capture_default_str()
       ->check(CLI::IsMember({"auto", "f32", "bf16"}));
   command
