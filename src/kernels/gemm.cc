@@ -6,6 +6,7 @@
 #include "base/parallel.h"
 #include "kernels/block_apply.h"
 #include "kernels/convert.h"
+#include "kernels/gemm_tiles.h"
 #include "kernels/matmul.h"
 
 namespace defectoscope {
@@ -13,28 +14,6 @@ namespace {
 
 /// Up to so many rows block_apply, which needs no packing of the weights, is the fastest; measured on Zen 4.
 constexpr Index few_rows(ComputeType compute) { return compute == ComputeType::kBF16 ? 24 : 96; }
-
-/// Tiles of Y. Large ones run fastest (oneDNN packs each tile's weights anew), but a small product must still
-/// fall into enough of them for many threads. Depends on the shape alone, never on the number of threads.
-struct Tiling {
-  Index rows = 512;
-  Index outputs = 256;
-};
-
-Tiling tiling(Index rows, Index outputs) {
-  Tiling tile;
-  const auto tiles = [&] {
-    return ((rows + tile.rows - 1) / tile.rows) * ((outputs + tile.outputs - 1) / tile.outputs);
-  };
-  constexpr Index kEnough = 16;
-  while (tiles() < kEnough && (tile.rows > 64 || tile.outputs > 128)) {
-    if (tile.outputs > 128)
-      tile.outputs /= 2;
-    else
-      tile.rows /= 2;
-  }
-  return tile;
-}
 
 /// X rounded to bf16, by rows in parallel; [m, in] in a buffer of this thread, valid until its next call.
 const std::uint16_t* rounded(ConstMatrixView x) {
@@ -60,23 +39,10 @@ Matrix rounded_as_f32(ConstMatrixView x) {
   return result;
 }
 
-/// body(first row, rows, first output, outputs) on the tiles of Y; neighbours share weights.
-template <typename Body>
-void for_tiles(Index rows, Index outputs, Body body) {
-  const Tiling tile = tiling(rows, outputs);
-  const Index row_tiles = (rows + tile.rows - 1) / tile.rows;
-  const Index output_tiles = (outputs + tile.outputs - 1) / tile.outputs;
-  parallel_for(row_tiles * output_tiles, [&](Index i) {
-    const Index row = i % row_tiles * tile.rows;
-    const Index output = i / row_tiles * tile.outputs;
-    body(row, std::min(tile.rows, rows - row), output, std::min(tile.outputs, outputs - output));
-  });
-}
-
 void linear_bf16(const WeightMatrix& weight, const float* bias, ConstMatrixView x, MatrixView y) {
   const std::uint16_t* input = rounded(x);
   const Index k = weight.cols;
-  for_tiles(x.rows(), weight.rows, [&](Index row, Index rows, Index first, Index count) {
+  for_gemm_tiles(x.rows(), weight.rows, [&](Index row, Index rows, Index first, Index count) {
     thread_local std::vector<std::uint16_t> scratch;
     const auto* tile = reinterpret_cast<const std::uint16_t*>(weight.row_data(first));
     Index stride = weight.stride;
@@ -95,7 +61,7 @@ void linear_bf16(const WeightMatrix& weight, const float* bias, ConstMatrixView 
 void linear_f32(const WeightMatrix& weight, const float* bias, ConstMatrixView x, MatrixView y,
                 bool through_bf16) {
   const Index k = weight.cols;
-  for_tiles(x.rows(), weight.rows, [&](Index row, Index rows, Index first, Index count) {
+  for_gemm_tiles(x.rows(), weight.rows, [&](Index row, Index rows, Index first, Index count) {
     thread_local std::vector<float> scratch;
     const auto* tile = reinterpret_cast<const float*>(weight.row_data(first));
     Index stride = weight.stride;
