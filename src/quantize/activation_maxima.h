@@ -1,0 +1,38 @@
+#pragma once
+
+#include <map>
+#include <span>
+#include <vector>
+
+#include "forward/text_windows.h"
+#include "quantize/module_id.h"
+
+namespace defectoscope {
+
+/// What calibration saw of every matmul's input: the largest magnitude of each channel. Matmuls that read the
+/// same input (query, key, value; gate, up) share an entry.
+class ActivationMaxima {
+ public:
+  /// [inputs of the matmul]
+  const std::vector<float>& of(ModuleId id) const { return channels_.at(input_of(id)); }
+  /// Of the whole input.
+  float largest(ModuleId id) const;
+  std::vector<float>& entry(ModuleId id) { return channels_[input_of(id)]; }
+
+  /// The first of the matmuls that read the same input: query for key and value, up for gate.
+  static ModuleId input_of(ModuleId id);
+
+ private:
+  std::map<ModuleId, std::vector<float>> channels_;
+};
+
+/// Runs the unquantized model over the windows of a calibration text; one pass. Throws as TextWindows does.
+ActivationMaxima calibrate(const Model& model, std::span<const std::int32_t> tokens,
+                           const WindowOptions& options, ComputeType compute);
+
+/// The same on sequences of any length. Throws Error(kBadInput) on fewer than kFewestCalibrationTokens tokens
+/// together: maxima over so few are no ranges.
+ActivationMaxima calibrate(const Model& model, const std::vector<TokenIds>& rows, ComputeType compute);
+inline constexpr Index kFewestCalibrationTokens = 16;
+
+}  // namespace defectoscope

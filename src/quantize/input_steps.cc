@@ -1,0 +1,42 @@
+#include "quantize/input_steps.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "base/parallel.h"
+#include "kernels/quantize.h"
+
+namespace defectoscope {
+
+InputSteps input_steps(ConstMatrixView x, const QuantScheme& scheme, const QuantizedLinearOptions& options,
+                       int levels) {
+  InputSteps result;
+  std::vector<float>& steps = result.steps;
+  steps.resize(static_cast<std::size_t>(x.rows()));
+  parallel_ranges(x.rows(), 16, [&](Index begin, Index end) {
+    for (Index r = begin; r < end; ++r) steps[static_cast<std::size_t>(r)] = max_abs(x.row(r));
+  });
+  for (std::size_t r = 0; r < steps.size(); ++r)
+    if (!std::isfinite(steps[r])) {
+      result.broken.push_back(static_cast<Index>(r));
+      steps[r] = 0;
+    }
+  if (scheme.static_activations) {
+    std::ranges::fill(steps, options.input_max);
+  } else if (scheme.activations == Granularity::kTensor) {
+    const auto window = static_cast<std::size_t>(options.window > 0 ? options.window : x.rows());
+    for (std::size_t begin = 0; begin < steps.size(); begin += window) {
+      const auto part = std::span(steps).subspan(begin, std::min(window, steps.size() - begin));
+      std::ranges::fill(part, *std::ranges::max_element(part));
+    }
+  }
+  for (float& step : steps) step = symmetric_step(step, levels);
+  return result;
+}
+
+void break_rows(std::span<const Index> rows, MatrixView y) {
+  for (const Index row : rows) std::ranges::fill(y.row(row), std::numeric_limits<float>::quiet_NaN());
+}
+
+}  // namespace defectoscope

@@ -1,0 +1,82 @@
+#include "quantize/quantized_model.h"
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <mutex>
+
+#include "base/error.h"
+#include "checkpoint/checkpoint.h"
+#include "kernels/gemm_int8.h"
+#include "quantize/quantized_linear.h"
+
+namespace defectoscope {
+namespace {
+
+/// max|W| of stored matrices of which a Linear sees a part.
+class FusedMaxima {
+ public:
+  explicit FusedMaxima(const Model& model) : model_(model) {}
+
+  /// 0 where the module's matrix is stored alone.
+  float of(ModuleId id) {
+    if (!is_fused(model_, id.module)) return 0;
+    const std::lock_guard lock(mutex_);
+    const bool qkv = id.module != Module::kGate && id.module != Module::kUp;
+    const auto [place, added] = known_.try_emplace({id.layer_index, qkv}, 0.0f);
+    if (added) {
+      const LayerWeights layer = model_.layer(id.layer_index);
+      for (const Module part : qkv ? std::vector{Module::kQuery, Module::kKey, Module::kValue}
+                                   : std::vector{Module::kGate, Module::kUp})
+        place->second = std::max(place->second, weight_max(weights_of(layer, part).weight));
+    }
+    return place->second;
+  }
+
+ private:
+  const Model& model_;
+  std::mutex mutex_;
+  std::map<std::pair<Index, bool>, float> known_;
+};
+
+}  // namespace
+
+TransformerOptions quantized(const Model& model, const QuantizedModelOptions& options) {
+  check_scheme(options.scheme);
+  if (options.scheme.static_activations && options.maxima == nullptr)
+    throw Error(ErrorKind::kUsage, "static activation steps need a calibration text");
+  const auto fused = std::make_shared<FusedMaxima>(model);
+  return {.compute = options.compute,
+          .linear = [options, fused](Index layer_index, Module module, const LinearWeights& weights) {
+            const ModuleId id{layer_index, module};
+            if (module == Module::kLmHead || options.skipped.contains(id))
+              return make_dense_linear(weights, options.compute);
+            QuantizedLinearOptions own{.window = options.window, .compute = options.compute};
+            if (options.scheme.weights == Granularity::kTensor) own.weight_max = fused->of(id);
+            if (options.scheme.static_activations) own.input_max = options.maxima->largest(id);
+            return make_quantized_linear(weights, options.scheme, own);
+          }};
+}
+
+Index model_bytes(const Model& model) {
+  Index bytes = 0;
+  for (const std::string& name : model.checkpoint().names())
+    if (const auto tensor = model.checkpoint().describe(name)) bytes += tensor->bytes();
+  return bytes;
+}
+
+Index model_bytes(const Model& model, const QuantScheme& scheme, const ModuleSet& skipped) {
+  Index bytes = model_bytes(model);
+  Index layer_index = -1;
+  LayerWeights layer;
+  for (const ModuleId id : quantizable_modules(model)) {
+    if (skipped.contains(id)) continue;
+    if (id.layer_index != layer_index) layer = model.layer(layer_index = id.layer_index);
+    const WeightMatrix& weight = weights_of(layer, id.module).weight;
+    const Index stored = dtype_size(weight.dtype);
+    bytes += quantized_bytes(scheme, weight.rows, weight.cols, stored) - weight.rows * weight.cols * stored;
+  }
+  return bytes;
+}
+
+}  // namespace defectoscope
