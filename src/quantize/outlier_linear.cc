@@ -1,5 +1,8 @@
 #include "quantize/outlier_linear.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "base/parallel.h"
 #include "kernels/gemm_int8.h"
 #include "kernels/quantize.h"
