@@ -1,0 +1,20 @@
+#pragma once
+
+#include <vector>
+
+#include "model/architecture.h"
+
+namespace defectoscope {
+
+/// The rows of the architecture table, one file for each kinship. To add a family, add its row to the file
+/// it fits (docs/adding-a-family.md).
+std::vector<ArchitectureSpec> llama_like_families();
+std::vector<ArchitectureSpec> gpt_like_families();
+
+/// All of them, in the order they are listed to users.
+std::vector<ArchitectureSpec> all_families();
+
+/// What LLaMA calls its tensors; most families since took its names over and change a few.
+TensorNames llama_names();
+
+}  // namespace defectoscope
