@@ -116,7 +116,7 @@ TEST_F(BadInput, EmptyFolder) {
 
 TEST_F(BadInput, AFileInPlaceOfTheFolder) {
   folder_ = weights();
-  expect_refused(3, {"MODEL is no folder"});
+  expect_refused(3, {"not a model's file", "a .gguf file"});
 }
 
 TEST_F(BadInput, TruncatedWeights) {

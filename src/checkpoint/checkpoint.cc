@@ -159,6 +159,12 @@ std::optional<StoredTensor> Checkpoint::stored(std::string_view name) const {
                       tensor->owner};
 }
 
+bool has_weights(const fs::path& folder) {
+  return std::ranges::any_of(kContainers, [&](const Container& container) {
+    return fs::exists(folder / container.index) || !weight_files(folder, container).empty();
+  });
+}
+
 std::shared_ptr<const Checkpoint> open_checkpoint(const fs::path& folder) {
   std::error_code error;
   if (!fs::exists(folder, error))

@@ -19,6 +19,7 @@ struct StoredTensor {
   std::vector<Index> shape;
   std::span<const std::byte> bytes;
   std::shared_ptr<const void> owner;
+  std::vector<std::span<const std::byte>> scales = {};  ///< what else belongs to it: scales, zero points
 };
 
 /// The tensors of a model's files, whatever their format. Opening reads headers only.
@@ -46,6 +47,9 @@ class Checkpoint {
 /// way. Throws Error(kBadInput): no such folder, no weights in it, a shard missing or outside the folder, a
 /// tensor listed but absent or present twice, and all that SafetensorsFile::open and add_pytorch_bin refuse.
 std::shared_ptr<const Checkpoint> open_checkpoint(const std::filesystem::path& folder);
+
+/// Whether a folder has weights that open_checkpoint would open.
+bool has_weights(const std::filesystem::path& folder);
 
 /// SHA-256 over tensor names, dtypes, shapes and sampled pages of the data: the same for the same weights
 /// however they are sharded, at the cost of a few megabytes read. `full` hashes all data, in parallel and

@@ -17,11 +17,9 @@ constexpr Index kSampleBytes = 4096;
 constexpr Index kTileBytes = Index{16} << 20;
 constexpr Index kBatch = 64;  // tiles between two looks at progress and interrupts
 
-Index bytes_of(const StoredTensor& tensor) { return static_cast<Index>(tensor.bytes.size()); }
-
-std::span<const std::byte> piece(const StoredTensor& tensor, Index begin, Index size) {
-  return tensor.bytes.subspan(static_cast<std::size_t>(begin))
-      .first(static_cast<std::size_t>(std::min(size, bytes_of(tensor) - begin)));
+std::span<const std::byte> piece(std::span<const std::byte> bytes, Index begin, Index size) {
+  const auto first = static_cast<std::size_t>(begin);
+  return bytes.subspan(first, std::min(static_cast<std::size_t>(size), bytes.size() - first));
 }
 
 /// Lengths keep neighbouring fields apart.
@@ -30,11 +28,14 @@ void describe(Sha256& hash, const std::string& name, const StoredTensor& tensor)
               shape_text(tensor.shape) + "\n");
 }
 
-/// The parts of a tensor that the sampled fingerprint reads: its begin and its middle.
+/// The parts of a tensor that the sampled fingerprint reads: its begin and its middle, and where scales
+/// begin.
 std::vector<std::span<const std::byte>> samples(const StoredTensor& tensor) {
-  std::vector<std::span<const std::byte>> pieces = {piece(tensor, 0, kSampleBytes)};
-  const Index half = bytes_of(tensor) / 2;
-  if (half >= kSampleBytes) pieces.push_back(piece(tensor, half, kSampleBytes));
+  std::vector<std::span<const std::byte>> pieces = {piece(tensor.bytes, 0, kSampleBytes)};
+  const auto half = static_cast<Index>(tensor.bytes.size()) / 2;
+  if (half >= kSampleBytes) pieces.push_back(piece(tensor.bytes, half, kSampleBytes));
+  for (const std::span<const std::byte> scales : tensor.scales)
+    pieces.push_back(piece(scales, 0, kSampleBytes));
   return pieces;
 }
 
@@ -63,8 +64,8 @@ std::string sampled(const Checkpoint& checkpoint) {
 
 std::string full_hash(const Checkpoint& checkpoint) {
   struct Tile {
-    StoredTensor tensor;
-    Index begin;
+    std::span<const std::byte> bytes;
+    std::shared_ptr<const void> owner;
   };
   std::vector<Tile> tiles;
   Sha256 hash;
@@ -72,7 +73,11 @@ std::string full_hash(const Checkpoint& checkpoint) {
   for (const std::string& name : checkpoint.names()) {
     const StoredTensor tensor = *checkpoint.stored(name);
     describe(hash, name, tensor);
-    for (Index begin = 0; begin < bytes_of(tensor); begin += kTileBytes) tiles.push_back({tensor, begin});
+    std::vector<std::span<const std::byte>> parts = tensor.scales;
+    parts.insert(parts.begin(), tensor.bytes);
+    for (const std::span<const std::byte> part : parts)
+      for (Index begin = 0; begin < static_cast<Index>(part.size()); begin += kTileBytes)
+        tiles.push_back({piece(part, begin, kTileBytes), tensor.owner});
   }
   const auto count = static_cast<Index>(tiles.size());
   std::vector<std::string> digests(tiles.size());
@@ -82,7 +87,7 @@ std::string full_hash(const Checkpoint& checkpoint) {
     parallel_for(batch, [&](Index i) {
       const auto t = static_cast<std::size_t>(first + i);
       Sha256 one;
-      one.update(piece(tiles[t].tensor, tiles[t].begin, kTileBytes));
+      one.update(tiles[t].bytes);
       digests[t] = one.hex_digest();
     });
     progress.advance(batch);

@@ -141,8 +141,9 @@ TEST_F(PytorchBin, AStorageMissingShortOrCompressedIsRefused) {
 
 TEST_F(PytorchBin, EveryTruncationIsRefused) {
   const std::string whole = make_zip(members(pickle_of("t", tensor(6, 0, {2, 3}, {3, 1})))).bytes;
-  for (std::size_t size = 0; size < whole.size(); ++size) {
-    write(whole.substr(0, size));
+  write(whole);
+  for (std::size_t size = whole.size(); size-- > 0;) {
+    std::filesystem::resize_file(folder_ / "pytorch_model.bin", size);
     EXPECT_THAT(refusal(), HasSubstr("pytorch_model.bin")) << size;
   }
 }

@@ -34,6 +34,21 @@ class GgufFile {
     put(pairs_, value);
     return *this;
   }
+  GgufFile& texts(std::string_view key, const std::vector<std::string>& values) {
+    start_array(key, GgufType::kString, values.size());
+    for (const std::string& value : values) put_text(pairs_, value);
+    return *this;
+  }
+  GgufFile& numbers(std::string_view key, const std::vector<float>& values) {
+    start_array(key, GgufType::kFloat32, values.size());
+    for (const float value : values) put(pairs_, value);
+    return *this;
+  }
+  GgufFile& integers(std::string_view key, const std::vector<std::int32_t>& values) {
+    start_array(key, GgufType::kInt32, values.size());
+    for (const std::int32_t value : values) put(pairs_, value);
+    return *this;
+  }
   GgufFile& number(std::string_view key, float value) {
     start(key, GgufType::kFloat32);
     put(pairs_, value);
@@ -52,9 +67,9 @@ class GgufFile {
     ++tensors_;
     return *this;
   }
-  std::string bytes() const {
+  std::string bytes(std::uint32_t version = 3) const {
     std::string out = "GGUF";
-    put(out, std::uint32_t{3});
+    put(out, version);
     put(out, tensors_);
     put(out, pair_count_);
     out += pairs_ + entries_;
@@ -70,6 +85,11 @@ class GgufFile {
   static void put_text(std::string& out, std::string_view text) {
     put(out, std::uint64_t{text.size()});
     out += text;
+  }
+  void start_array(std::string_view key, GgufType type, std::size_t size) {
+    start(key, GgufType::kArray);
+    put(pairs_, static_cast<std::uint32_t>(type));
+    put(pairs_, std::uint64_t{size});
   }
   void start(std::string_view key, GgufType type) {
     put_text(pairs_, key);

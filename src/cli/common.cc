@@ -6,15 +6,22 @@
 #include "base/parallel.h"
 
 namespace defectoscope {
+namespace {
+
+constexpr const char* kWhatModelIs =
+    "A model: a Hugging Face folder (config.json, tokenizer files, *.safetensors or pytorch_model*.bin), or "
+    "a "
+    ".gguf file";
+
+}  // namespace
 
 void add_model(CLI::App& command, CommonOptions& options, bool optional) {
   CLI::Option* model = command.add_option(
       "MODEL", options.model,
-      optional ? "A Hugging Face model folder (config.json, tokenizer files, *.safetensors); without it, the "
-                 "small default "
-                 "model that comes with the program"
-               : "A Hugging Face model folder (config.json, tokenizer files, *.safetensors)");
-  model->type_name("DIR");
+      optional
+          ? std::string(kWhatModelIs) + "; without it, the small default model that comes with the program"
+          : std::string(kWhatModelIs));
+  model->type_name("PATH");
   if (!optional) model->required();
 }
 
@@ -42,14 +49,8 @@ std::filesystem::path model_folder(const std::string& model) {
     if (!fs::exists(model, error))
       throw_bad_input({.what = "no such model",
                        .file = model,
-                       .expected = "a folder with config.json and *.safetensors",
+                       .expected = kWhatModelIs,
                        .hint = "check the path; `defectoscope scan` without MODEL shows the default model"});
-    if (!fs::is_directory(model, error))
-      throw_bad_input({.what = "MODEL is no folder",
-                       .file = model,
-                       .expected = "a folder with config.json and *.safetensors",
-                       .got = "a file",
-                       .hint = "give the folder that holds it"});
     return model;
   }
   const fs::path program = fs::read_symlink("/proc/self/exe", error);

@@ -24,8 +24,8 @@ void apply(const CommonOptions& options);
 /// The command line as given, for run.json. Set once by run_program.
 std::vector<std::string>& program_arguments();
 
-/// The folder MODEL stands for. Empty: the default model, installed beside the program or in the source tree
-/// it was built from. Throws Error(kBadInput) where there is no such folder.
+/// The folder or file MODEL stands for. Empty: the default model, installed beside the program or in the
+/// source tree it was built from. Throws Error(kBadInput) where there is no such folder.
 std::filesystem::path model_folder(const std::string& model);
 
 }  // namespace defectoscope

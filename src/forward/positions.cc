@@ -12,6 +12,7 @@ namespace {
 double scaled(double frequency, const RopeScaling& scaling) {
   switch (scaling.kind) {
     case RopeScaling::Kind::kNone:
+    case RopeScaling::Kind::kFactors:
       return frequency;
     case RopeScaling::Kind::kLinear:
       return frequency / scaling.factor;
@@ -35,6 +36,8 @@ std::vector<double> rotary_frequencies(const ModelConfig& config) {
   for (Index i = 0; i < config.rotary_dim / 2; ++i) {
     const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(config.rotary_dim);
     frequencies.push_back(scaled(std::pow(config.rope_base, exponent), config.rope_scaling));
+    if (config.rope_scaling.kind == RopeScaling::Kind::kFactors)
+      frequencies.back() /= config.rope_scaling.factors[static_cast<std::size_t>(i)];
   }
   return frequencies;
 }

@@ -97,6 +97,24 @@ struct ConfigKeys {
   std::vector<std::string_view> activation = {"hidden_act", "activation_function", "hidden_activation"};
 };
 
+/// A tensor of a layer ("attn_norm_2") whose GGUF name tells another part than in most families.
+struct GgufException {
+  std::string_view gguf;  ///< without "blk.N." and ".weight"
+  std::string_view own;   ///< as in TensorNames
+};
+/// A number that only this family's GGUF files have, behind the architecture's name and a dot.
+struct GgufSetting {
+  std::string_view gguf;
+  std::string_view own;  ///< config.json's key
+};
+/// How llama.cpp's GGUF files hold the family.
+struct GgufTraits {
+  std::string_view architecture = {};  ///< general.architecture; empty where llama.cpp has none
+  bool permuted_heads = false;         ///< rows of queries and keys are interleaved within their heads
+  std::vector<GgufException> exceptions = {};
+  std::vector<GgufSetting> settings = {};
+};
+
 /// A family of models: everything that sets it apart, as data. Adding a family adds a row to
 /// architectures(), and no code.
 struct ArchitectureSpec {
@@ -122,6 +140,7 @@ struct ArchitectureSpec {
   std::vector<FixedSetting> fixed = {};  ///< settings refused where they differ
   TensorNames names = {};
   ConfigKeys keys = {};
+  GgufTraits gguf = {};
 };
 
 /// All rows, in the order they are listed to users.

@@ -171,6 +171,7 @@ ModelConfig parse_config(std::string_view json, const std::string& file) {
   check_fixed(reader, row);
   read_sizes(reader, config);
   config.norm_eps = reader.positive(row.keys.norm_eps, row.default_norm_eps);
+  config.norm_gain_offset = row.norm_gain_offset;
   config.activation = read_activation(reader, row);
   if (row.position == PositionKind::kRotaryHalf || row.position == PositionKind::kRotaryInterleaved)
     read_rope(reader, config);

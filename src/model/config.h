@@ -15,11 +15,12 @@ namespace defectoscope {
 /// How rotary frequencies are changed for long contexts (`rope_scaling`, or `rope_parameters` in newer
 /// files).
 struct RopeScaling {
-  enum class Kind { kNone, kLinear, kLlama3 } kind = Kind::kNone;
+  enum class Kind { kNone, kLinear, kLlama3, kFactors } kind = Kind::kNone;
   double factor = 1;
   double low_frequency_factor = 1;
   double high_frequency_factor = 4;
   double original_max_positions = 0;
+  std::vector<double> factors = {};  ///< kFactors: what each frequency is divided by
 };
 
 /// A model's shape and settings, read from config.json by the keys of its family's row.
@@ -35,6 +36,7 @@ struct ModelConfig {
   Index vocab_size = 0;
   Index max_positions = 0;
   double norm_eps = 1e-6;
+  double norm_gain_offset = 0;  ///< the row's, where the files hold g and not 1 + g
   Activation activation = Activation::kSilu;
   double rope_base = 10000;
   Index rotary_dim = 0;  ///< of head_dim; 0 where the family has no rotary part

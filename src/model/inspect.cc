@@ -4,8 +4,8 @@
 #include <map>
 #include <set>
 
-#include "base/files.h"
 #include "checkpoint/checkpoint.h"
+#include "model/model_files.h"
 #include "model/tensor_plan.h"
 
 namespace defectoscope {
@@ -13,25 +13,32 @@ namespace {
 
 namespace fs = std::filesystem;
 
+Index bytes_of(const StoredTensor& stored, const Tensor& made) {
+  auto bytes = static_cast<Index>(stored.bytes.size());
+  for (const std::span<const std::byte> scales : stored.scales) bytes += static_cast<Index>(scales.size());
+  return std::min(bytes, made.bytes());  // of a storage that strided tensors share
+}
+
 void compare(const std::vector<TensorSlot>& plan, const Checkpoint& checkpoint, Inspection& result) {
-  std::map<DType, Inspection::DTypeCount> counts;
+  std::map<std::string, Inspection::FormatCount> counts;
   for (const TensorSlot& slot : plan) {
-    const std::optional<Tensor> tensor = checkpoint.find(slot.name);
+    const std::optional<Tensor> tensor = checkpoint.describe(slot.name);
     if (!tensor) {
       if (slot.required) result.missing.push_back({slot.name, slot.shape});
       continue;
     }
     if (tensor->shape != slot.shape) result.mismatched.push_back({slot.name, slot.shape, tensor->shape});
     if (!is_float_compute(tensor->dtype)) result.not_computable.push_back(slot.name);
-    Inspection::DTypeCount& count = counts[tensor->dtype];
-    count.dtype = tensor->dtype;
+    const StoredTensor stored = *checkpoint.stored(slot.name);
+    Inspection::FormatCount& count = counts[stored.format];
+    count.format = stored.format;
     ++count.tensors;
     count.parameters += tensor->elements();
-    count.bytes += tensor->bytes();
+    count.bytes += bytes_of(stored, *tensor);
     result.parameters += tensor->elements();
   }
-  for (const auto& [dtype, count] : counts) result.dtypes.push_back(count);
-  std::ranges::stable_sort(result.dtypes, std::ranges::greater(), &Inspection::DTypeCount::parameters);
+  for (const auto& [format, count] : counts) result.dtypes.push_back(count);
+  std::ranges::stable_sort(result.dtypes, std::ranges::greater(), &Inspection::FormatCount::parameters);
 }
 
 void list_tensors(const std::vector<TensorSlot>& plan, const Checkpoint& checkpoint, std::string_view prefix,
@@ -39,9 +46,10 @@ void list_tensors(const std::vector<TensorSlot>& plan, const Checkpoint& checkpo
   std::set<std::string_view> known;
   for (const TensorSlot& slot : plan) known.insert(slot.name);
   for (const std::string& name : checkpoint.names()) {
-    const Tensor tensor = *checkpoint.find(name);
-    result.tensors.push_back({name, tensor.dtype, tensor.shape, checkpoint.file_of(name)});
-    result.bytes += tensor.bytes();
+    const StoredTensor stored = *checkpoint.stored(name);
+    const Tensor tensor = *checkpoint.describe(name);
+    result.tensors.push_back({name, stored.format, tensor.shape, checkpoint.file_of(name)});
+    result.bytes += bytes_of(stored, tensor);
     if (known.contains(name)) continue;
     (is_ignored(result.config, prefix, name) ? result.ignored : result.unknown).push_back(name);
   }
@@ -49,21 +57,23 @@ void list_tensors(const std::vector<TensorSlot>& plan, const Checkpoint& checkpo
 
 }  // namespace
 
-Inspection inspect_model(const fs::path& folder, bool full_hash) {
-  const std::shared_ptr<const Checkpoint> checkpoint = open_checkpoint(folder);
-  const fs::path config_path = folder / "config.json";
+Inspection inspect_model(const fs::path& path, bool full_hash) {
+  const auto [config, checkpoint] = open_model_files(path);
   Inspection result;
-  result.config = parse_config(read_file(config_path), config_path.string());
+  result.config = config;
   result.family = result.config.architecture->name;
   const std::string_view prefix = find_prefix(*result.config.architecture, *checkpoint);
   const std::vector<TensorSlot> plan = tensor_plan(result.config, prefix);
   compare(plan, *checkpoint, result);
   list_tensors(plan, *checkpoint, prefix, result);
-  for (const fs::path& file : checkpoint->files())
+  for (const fs::path& file : checkpoint->files()) {
     result.files.push_back({file, static_cast<Index>(fs::file_size(file))});
+    if (file.extension() == ".gguf" && result.tokenizer_files.empty())
+      result.tokenizer_files.push_back(file.filename().string());
+  }
   for (const char* name : {"tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json",
                            "merges.txt", "vocab.txt", "special_tokens_map.json", "added_tokens.json"})
-    if (fs::exists(folder / name)) result.tokenizer_files.emplace_back(name);
+    if (fs::exists(path / name)) result.tokenizer_files.emplace_back(name);
   result.fingerprint = fingerprint(*checkpoint, full_hash);
   return result;
 }

@@ -5,12 +5,11 @@
 #include <vector>
 
 #include "model/config.h"
-#include "tensor/dtype.h"
 
 namespace defectoscope {
 
-/// What a model's folder holds, held against what its configuration calls for. Finding something missing or
-/// unknown is a result here, not an error.
+/// What a model's folder or file holds, held against what its configuration calls for. Finding something
+/// missing or unknown is a result here, not an error.
 struct Inspection {
   ModelConfig config;
   std::string family;       ///< the architecture row's name
@@ -18,21 +17,21 @@ struct Inspection {
 
   struct TensorInfo {
     std::string name;
-    DType dtype = DType::kF32;
+    std::string format;  ///< as it is stored: "bf16", "q4_k"
     std::vector<Index> shape;
     std::filesystem::path file;
   };
   std::vector<TensorInfo> tensors;  ///< all in the files, sorted by name
 
-  struct DTypeCount {
-    DType dtype = DType::kF32;
+  struct FormatCount {
+    std::string format;
     Index tensors = 0;
     Index parameters = 0;
-    Index bytes = 0;
+    Index bytes = 0;  ///< in the files
   };
-  std::vector<DTypeCount> dtypes;  ///< of the model's own tensors, most parameters first
-  Index parameters = 0;            ///< elements of the model's own tensors; tied ones count once
-  Index bytes = 0;                 ///< of all tensors in the files
+  std::vector<FormatCount> dtypes;  ///< of the model's own tensors, most parameters first
+  Index parameters = 0;             ///< elements of the model's own tensors; tied ones count once
+  Index bytes = 0;                  ///< of all tensors in the files
 
   struct File {
     std::filesystem::path path;
@@ -54,14 +53,15 @@ struct Inspection {
     std::vector<Index> expected, got;
   };
   std::vector<Mismatch> mismatched;         ///< of another shape than config.json implies
-  std::vector<std::string> not_computable;  ///< of a dtype that is not f32, f16 or bf16
+  std::vector<std::string> not_computable;  ///< of a dtype that becomes neither f32, f16 nor bf16
 
-  /// Whether Model::open would accept the folder.
+  /// Whether Model::open would accept it.
   bool usable() const { return missing.empty() && mismatched.empty() && not_computable.empty(); }
 };
 
 /// Reads config, headers and the fingerprint's samples (all data with `full_hash`), so that 13.5 GB cost a
-/// fraction of a second. Throws Error(kBadInput) where config.json or a header cannot be read.
-Inspection inspect_model(const std::filesystem::path& folder, bool full_hash = false);
+/// fraction of a second. Throws Error(kBadInput) where the configuration or a header cannot be
+/// read.
+Inspection inspect_model(const std::filesystem::path& path, bool full_hash = false);
 
 }  // namespace defectoscope

@@ -4,15 +4,13 @@
 #include <cstdint>
 
 #include "base/error.h"
-#include "base/files.h"
 #include "checkpoint/checkpoint.h"
 #include "model/fused_split.h"
+#include "model/model_files.h"
 #include "model/tensor_plan.h"
 
 namespace defectoscope {
 namespace {
-
-constexpr const char* kConfigName = "config.json";
 
 /// The tensor itself, or a copy where old files placed it off its type's alignment.
 Tensor aligned(Tensor tensor) {
@@ -26,7 +24,7 @@ Tensor aligned(Tensor tensor) {
 }
 
 void check_slot(const TensorSlot& slot, const Checkpoint& checkpoint, const std::string& folder) {
-  const std::optional<Tensor> tensor = checkpoint.find(slot.name);
+  const std::optional<Tensor> tensor = checkpoint.describe(slot.name);
   if (!tensor) {
     if (!slot.required) return;
     throw_bad_input(
@@ -57,10 +55,9 @@ void check_slot(const TensorSlot& slot, const Checkpoint& checkpoint, const std:
 
 }  // namespace
 
-Model Model::open(const std::filesystem::path& folder) {
-  std::shared_ptr<const Checkpoint> checkpoint = open_checkpoint(folder);
-  const std::filesystem::path config = folder / kConfigName;
-  return {parse_config(read_file(config), config.string()), std::move(checkpoint), folder};
+Model Model::open(const std::filesystem::path& path) {
+  ModelFiles files = open_model_files(path);
+  return {std::move(files.config), std::move(files.checkpoint), path};
 }
 
 Model::Model(ModelConfig config, std::shared_ptr<const Checkpoint> checkpoint, std::filesystem::path folder)
@@ -102,7 +99,7 @@ NormWeights Model::norm(std::string_view pattern, Index layer_index) const {
   if (pattern.empty()) return {};
   const std::string name = tensor_name(prefix_, pattern, layer_index);
   NormWeights norm{vector(name), vector(bias_name(name))};
-  for (float& gain : norm.gain) gain += static_cast<float>(config_.architecture->norm_gain_offset);
+  for (float& gain : norm.gain) gain += static_cast<float>(config_.norm_gain_offset);
   return norm;
 }
 

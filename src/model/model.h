@@ -50,14 +50,15 @@ struct LayerWeights {
 /// A checkpoint with its configuration: gives each layer's weights on demand.
 class Model {
  public:
-  /// Opens a Hugging Face folder. Reads headers and config only. Throws Error(kBadInput) as parse_config and
-  /// the readers do, and where a tensor is missing or has another shape than config.json implies.
-  static Model open(const std::filesystem::path& folder);
+  /// Opens what open_model_files does: a Hugging Face folder or a model's file. Reads headers and config
+  /// only. Throws Error(kBadInput) as that does, and where a tensor is missing or has another shape than the
+  /// configuration implies.
+  static Model open(const std::filesystem::path& path);
   Model(ModelConfig config, std::shared_ptr<const Checkpoint> checkpoint, std::filesystem::path folder);
 
   const ModelConfig& config() const { return config_; }
   const Checkpoint& checkpoint() const { return *checkpoint_; }
-  /// The folder as the user named it; its last component is what reports call the model.
+  /// The folder or file as the user named it; its last component is what reports call the model.
   const std::filesystem::path& folder() const { return folder_; }
   std::string name() const;
 

@@ -108,7 +108,7 @@ std::vector<TensorSlot> tensor_plan(const ModelConfig& config, std::string_view 
 
 std::string_view find_prefix(const ArchitectureSpec& row, const Checkpoint& checkpoint) {
   for (const std::string_view prefix : row.names.prefixes)
-    if (checkpoint.find(tensor_name(prefix, row.names.embedding))) return prefix;
+    if (checkpoint.describe(tensor_name(prefix, row.names.embedding))) return prefix;
   return row.names.prefixes.front();
 }
 

@@ -27,6 +27,7 @@ std::string positions(const ModelConfig& config) {
       break;
   }
   std::string text = fmt::format("rotary, base {:g}", config.rope_base);
+  if (config.rope_scaling.kind == RopeScaling::Kind::kFactors) return text + ", a factor each frequency";
   if (config.rope_scaling.kind != RopeScaling::Kind::kNone)
     text += fmt::format(", {} scaling by {:g}",
                         config.rope_scaling.kind == RopeScaling::Kind::kLlama3 ? "llama3" : "linear",
@@ -68,8 +69,8 @@ std::string inspection_text(const Inspection& i, bool tensors) {
   if (c.sliding_window > 0) line("window", fmt::format("{} tokens", c.sliding_window));
   line("parameters", fmt::format("{} ({:.4g} M)", i.parameters, static_cast<double>(i.parameters) / 1e6));
   for (const auto& dtype : i.dtypes)
-    line("  ", fmt::format("{}: {} tensors, {} parameters, {}", dtype_name(dtype.dtype), dtype.tensors,
-                           dtype.parameters, gigabytes(dtype.bytes)));
+    line("  ", fmt::format("{}: {} tensors, {} parameters, {}", dtype.format, dtype.tensors, dtype.parameters,
+                           gigabytes(dtype.bytes)));
   for (const auto& file : i.files)
     line("file", fmt::format("{}, {}", file.path.filename().string(), gigabytes(file.bytes)));
   line("tokenizer",
@@ -85,7 +86,7 @@ std::string inspection_text(const Inspection& i, bool tensors) {
           return fmt::format("{}: expected {}, got {}", m.name, shape_text(m.expected), shape_text(m.got));
         });
   if (!i.not_computable.empty())
-    text += fmt::format("\nTensors that are not f32, f16 or bf16: {}\n", i.not_computable.size()) +
+    text += fmt::format("\nTensors of a type that is not computed with: {}\n", i.not_computable.size()) +
             some(i.not_computable, [](const auto& name) { return name; });
   if (!i.unknown.empty())
     text += fmt::format("\nTensors unknown to the family (ignored): {}\n", i.unknown.size()) +
@@ -93,7 +94,7 @@ std::string inspection_text(const Inspection& i, bool tensors) {
   text += i.usable() ? "\nComplete: `scan` can read it.\n" : "\nNot usable: `scan` would refuse it.\n";
   if (tensors)
     for (const auto& tensor : i.tensors)
-      text += fmt::format("{:<8}{:<20}{}\n", dtype_name(tensor.dtype), shape_text(tensor.shape), tensor.name);
+      text += fmt::format("{:<8}{:<20}{}\n", tensor.format, shape_text(tensor.shape), tensor.name);
   return text;
 }
 
@@ -102,7 +103,7 @@ std::string inspection_json(const Inspection& i) {
   Json tensors = Json::array();
   for (const auto& tensor : i.tensors)
     tensors.push_back({{"name", tensor.name},
-                       {"dtype", dtype_name(tensor.dtype)},
+                       {"dtype", tensor.format},
                        {"shape", tensor.shape},
                        {"file", tensor.file.filename().string()}});
   Json files = Json::array();

@@ -31,7 +31,8 @@ ArchitectureSpec gpt2() {
                                   .down = "h.{}.mlp.c_proj.weight",
                                   .final_norm = "ln_f.weight",
                                   .lm_head = "lm_head.weight",
-                                  .ignored = {"h.{}.attn.bias", "h.{}.attn.masked_bias"}}};
+                                  .ignored = {"h.{}.attn.bias", "h.{}.attn.masked_bias"}},
+                        .gguf = {.architecture = "gpt2"}};
   spec.keys.hidden_size = {"n_embd", "hidden_size"};
   spec.keys.layers = {"n_layer", "num_hidden_layers"};
   spec.keys.heads = {"n_head", "num_attention_heads"};

@@ -7,7 +7,8 @@ ArchitectureSpec llama() {
   return {.name = "llama",
           .model_types = {"llama"},
           .biases = {.attention_key = "attention_bias", .ffn_key = "mlp_bias"},
-          .names = llama_names()};
+          .names = llama_names(),
+          .gguf = {.architecture = "llama", .permuted_heads = true}};
 }
 
 ArchitectureSpec mistral() {
@@ -25,7 +26,8 @@ ArchitectureSpec qwen2() {
           .window = WindowRule::kSwitchedLayers,
           .default_window = 4096,
           .biases = {.qkv = BiasRule::kRequired},
-          .names = llama_names()};
+          .names = llama_names(),
+          .gguf = {.architecture = "qwen2"}};
 }
 
 }  // namespace

@@ -1,0 +1,133 @@
+#include "model/gguf_names.h"
+
+#include <algorithm>
+#include <map>
+
+#include "base/error.h"
+#include "checkpoint/strict_json.h"
+#include "model/tensor_plan.h"
+
+namespace defectoscope {
+namespace {
+
+constexpr std::string_view kLayerPrefix = "blk.";
+constexpr std::string_view kWeight = ".weight", kBias = ".bias";
+constexpr std::string_view kOwnLayer = "{}";
+constexpr std::string_view kArchitectureKey = "general.architecture";
+
+/// llama.cpp's name of a part, without ".weight": the same in all architectures, but for a row's exceptions.
+struct Part {
+  std::string_view gguf;
+  std::string_view TensorNames::* own;
+};
+constexpr Part kModelParts[] = {{"token_embd", &TensorNames::embedding},
+                                {"position_embd", &TensorNames::position_embedding},
+                                {"token_embd_norm", &TensorNames::embedding_norm},
+                                {"output_norm", &TensorNames::final_norm},
+                                {"output", &TensorNames::lm_head}};
+constexpr Part kLayerParts[] = {{"attn_norm", &TensorNames::attention_norm},
+                                {"post_attention_norm", &TensorNames::attention_post_norm},
+                                {"attn_q", &TensorNames::query},
+                                {"attn_k", &TensorNames::key},
+                                {"attn_v", &TensorNames::value},
+                                {"attn_qkv", &TensorNames::fused_qkv},
+                                {"attn_q_norm", &TensorNames::query_norm},
+                                {"attn_k_norm", &TensorNames::key_norm},
+                                {"attn_output", &TensorNames::attention_output},
+                                {"ffn_norm", &TensorNames::ffn_norm},
+                                {"post_ffw_norm", &TensorNames::ffn_post_norm},
+                                {"ffn_gate", &TensorNames::gate},
+                                {"ffn_up", &TensorNames::up},
+                                {"ffn_down", &TensorNames::down}};
+
+GgufChange change_of(const ArchitectureSpec& row, std::string_view part) {
+  if (row.gguf.permuted_heads && part == "attn_q") return GgufChange::kPermutedQuery;
+  if (row.gguf.permuted_heads && part == "attn_k") return GgufChange::kPermutedKey;
+  const bool grouped = row.qkv == QkvLayout::kFusedPerHead || row.qkv == QkvLayout::kFusedPerGroup;
+  return part == "attn_qkv" && grouped ? GgufChange::kRegrouped : GgufChange::kNone;
+}
+
+bool is_matrix(std::string_view part) {
+  return part.starts_with("ffn_") ? !part.ends_with("norm") : part == "attn_qkv" || part == "attn_output";
+}
+
+struct Known {
+  std::string pattern;  ///< in full, with `{}` for the layer
+  GgufChange weight = GgufChange::kNone, bias = GgufChange::kNone;
+};
+using Names = std::map<std::string, Known, std::less<>>;
+
+Names names_of(const ArchitectureSpec& row) {
+  Names names;
+  const std::string_view prefix = row.names.prefixes.front();
+  const auto add = [&](std::string_view layer, std::string_view part, std::string_view own) {
+    if (own.empty()) return;
+    Known known{std::string(own == row.names.lm_head ? std::string_view() : prefix).append(own)};
+    known.weight = known.bias = change_of(row, part);
+    if (row.transposed_weights && is_matrix(part)) known.weight = GgufChange::kTransposed;
+    names[std::string(layer).append(part)] = std::move(known);
+  };
+  for (const Part& part : kModelParts) add("", part.gguf, row.names.*part.own);
+  for (const Part& part : kLayerParts) add(kLayerPrefix, part.gguf, row.names.*part.own);
+  for (const GgufException& part : row.gguf.exceptions) add(kLayerPrefix, part.gguf, part.own);
+  return names;
+}
+
+bool is_rotary_table(std::string_view name) {
+  return name == "rope_freqs.weight" || name.starts_with("rope_factors_");
+}
+
+GgufPlace place_of(const Names& names, std::string_view gguf) {
+  const GgufPlace unknown{std::string(gguf)};
+  if (is_rotary_table(gguf)) return {};
+  std::string_view stem = gguf, layer;
+  const bool bias = stem.ends_with(kBias);
+  if (!bias && !stem.ends_with(kWeight)) return unknown;
+  stem.remove_suffix(bias ? kBias.size() : kWeight.size());
+  std::string key(stem);
+  if (stem.starts_with(kLayerPrefix)) {
+    const std::size_t dot = stem.find('.', kLayerPrefix.size());
+    if (dot == stem.npos) return unknown;
+    layer = stem.substr(kLayerPrefix.size(), dot - kLayerPrefix.size());
+    if (layer.empty() || !std::ranges::all_of(layer, [](char c) { return c >= '0' && c <= '9'; }))
+      return unknown;
+    key = std::string(kLayerPrefix).append(stem.substr(dot + 1));
+  }
+  const auto found = names.find(key);
+  if (found == names.end()) return unknown;
+  std::string name = found->second.pattern;
+  if (const std::size_t at = name.find(kOwnLayer); at != name.npos) name.replace(at, kOwnLayer.size(), layer);
+  if (bias) return {bias_name(name), found->second.bias};
+  return {std::move(name), found->second.weight};
+}
+
+}  // namespace
+
+std::string known_gguf_architectures() {
+  std::string list;
+  for (const ArchitectureSpec& row : architectures()) {
+    const std::string name(row.gguf.architecture);
+    if (!name.empty() && (", " + list + ",").find(", " + name + ",") == std::string::npos)
+      list += (list.empty() ? "" : ", ") + name;
+  }
+  return list;
+}
+
+const ArchitectureSpec& gguf_architecture(const GgufMetadata& gguf) {
+  const std::string key(kArchitectureKey);
+  const std::string_view name = gguf.text(key).value_or("");
+  for (const ArchitectureSpec& row : architectures())
+    if (!name.empty() && row.gguf.architecture == name) return row;
+  throw_bad_input({.what = "GGUF architecture is not supported",
+                   .file = gguf.file(),
+                   .tensor = key,
+                   .expected = known_gguf_architectures(),
+                   .got = name.empty() ? "none" : shortened(std::string(name)),
+                   .hint = "take the model's safetensors version, where its family is supported"});
+}
+
+GgufNaming gguf_naming(const ArchitectureSpec& row) {
+  return [names = names_of(row)](std::string_view gguf) { return place_of(names, gguf); };
+}
+
+}  // namespace defectoscope

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <string>
+
+#include "checkpoint/gguf.h"
+#include "model/architecture.h"
+
+namespace defectoscope {
+
+/// The row whose GgufTraits name the file's general.architecture. Throws Error(kBadInput), listing the known,
+/// where there is none.
+const ArchitectureSpec& gguf_architecture(const GgufMetadata& gguf);
+/// "llama, qwen2, gpt2": every GGUF architecture known, for messages.
+std::string known_gguf_architectures();
+
+/// What llama.cpp calls the row's tensors: "blk.3.attn_q.weight" is the row's query of layer 3, with the
+/// rows of its heads interleaved where the row's traits say so. Names the row has not stay as they are;
+/// tables of rotary frequencies, which are settings, are left out.
+GgufNaming gguf_naming(const ArchitectureSpec& row);
+
+}  // namespace defectoscope
