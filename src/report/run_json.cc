@@ -2,7 +2,7 @@
 
 #include "base/version.h"
 #include "report/json_values.h"
-#include "report/scan_report.h"
+#include "report/run_info.h"
 
 namespace defectoscope {
 

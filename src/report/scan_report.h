@@ -2,27 +2,16 @@
 
 #include <filesystem>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "analysis/scan_result.h"
+#include "report/run_info.h"
 
 namespace defectoscope {
-
-/// How and when a result was made: what results.json must not hold, so that it depends on the input alone.
-struct RunInfo {
-  std::vector<std::string> command;  ///< argv
-  std::string started;               ///< ISO 8601, UTC
-  double seconds = 0;                ///< wall time
-  int threads = 0;
-  std::vector<std::pair<std::string, double>> phases;  ///< name, seconds
-};
 
 /// results.json's text (schema docs/schema/scan.schema.json, "defectoscope.scan/1"). What does not exist is
 /// null.
 std::string scan_json(const ScanResult& result);
-/// run.json's text (schema docs/schema/run.schema.json).
-std::string run_json(const RunInfo& run);
 /// The summary a newcomer reads in a terminal; `out` is where the files are, empty where there are none.
 std::string scan_summary(const ScanResult& result, const std::string& out);
 /// directions.safetensors: left.<layer>, right.<layer> [d] f32, `empirical` where there is one.
