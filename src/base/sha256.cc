@@ -8,7 +8,7 @@
 
 namespace defectoscope {
 
-struct Sha256::State {
+struct MessageDigest::State {
   EVP_MD_CTX* context = EVP_MD_CTX_new();
   ~State() { EVP_MD_CTX_free(context); }
 };
@@ -16,29 +16,33 @@ struct Sha256::State {
 namespace {
 
 void check(int ok) {
-  if (ok != 1) throw Error(ErrorKind::kResources, "SHA-256 is not available from libcrypto");
+  if (ok != 1) throw Error(ErrorKind::kResources, "the hash is not available from libcrypto");
 }
 
 }  // namespace
 
-Sha256::Sha256() : state_(std::make_unique<State>()) {
-  check(EVP_DigestInit_ex(state_->context, EVP_sha256(), nullptr));
+MessageDigest::MessageDigest(Algorithm algorithm) : state_(std::make_unique<State>()) {
+  check(EVP_DigestInit_ex(state_->context, algorithm == Algorithm::kSha256 ? EVP_sha256() : EVP_sha1(),
+                          nullptr));
 }
 
-Sha256::~Sha256() = default;
+MessageDigest::~MessageDigest() = default;
 
-void Sha256::update(std::span<const std::byte> bytes) {
+void MessageDigest::update(std::span<const std::byte> bytes) {
   check(EVP_DigestUpdate(state_->context, bytes.data(), bytes.size()));
 }
 
-void Sha256::update(std::string_view text) { update(std::as_bytes(std::span(text.data(), text.size()))); }
+void MessageDigest::update(std::string_view text) {
+  update(std::as_bytes(std::span(text.data(), text.size())));
+}
 
-std::string Sha256::hex_digest() {
-  std::array<unsigned char, 32> digest{};
-  check(EVP_DigestFinal_ex(state_->context, digest.data(), nullptr));
+std::string MessageDigest::hex_digest() {
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+  unsigned length = 0;
+  check(EVP_DigestFinal_ex(state_->context, digest.data(), &length));
   constexpr std::string_view kDigits = "0123456789abcdef";
   std::string text;
-  for (const unsigned char byte : digest) {
+  for (const unsigned char byte : std::span(digest).first(length)) {
     text += kDigits[byte >> 4];
     text += kDigits[byte & 15];
   }

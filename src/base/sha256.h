@@ -8,21 +8,28 @@
 
 namespace defectoscope {
 
-/// Incremental SHA-256 (OpenSSL's).
-class Sha256 {
+/// An incremental hash (OpenSSL's).
+class MessageDigest {
  public:
-  Sha256();
-  ~Sha256();
-  Sha256(const Sha256&) = delete;
-  Sha256& operator=(const Sha256&) = delete;
+  enum class Algorithm { kSha256, kSha1 };
+  explicit MessageDigest(Algorithm algorithm);
+  ~MessageDigest();
+  MessageDigest(const MessageDigest&) = delete;
+  MessageDigest& operator=(const MessageDigest&) = delete;
   void update(std::span<const std::byte> bytes);
   void update(std::string_view text);
-  /// 64 lower-case hexadecimal digits; ends the computation.
+  /// Lower-case hexadecimal digits (SHA-256: 64, SHA-1: 40); ends the computation.
   std::string hex_digest();
 
  private:
   struct State;
   std::unique_ptr<State> state_;
+};
+
+/// Incremental SHA-256.
+class Sha256 : public MessageDigest {
+ public:
+  Sha256() : MessageDigest(Algorithm::kSha256) {}
 };
 
 }  // namespace defectoscope

@@ -173,6 +173,27 @@ TEST(ZipArchive, SpoiledDirectoriesAreRefused) {
   EXPECT_THAT(refusal(make_zip({{"a", "1"}, {"a", "2"}}).bytes), HasSubstr("comes twice"));
 }
 
+TEST(ZipArchive, DeflatedMembersUnpackToTheSizeTheDirectorySays) {
+  // Python: zlib.compressobj(9, zlib.DEFLATED, -15) of b"abc" * 32.
+  const Zip zip =
+      make_zip({{"a", "\x4b\x4c\x4a\x4e\xa4\x25\x02" + std::string(1, '\0'), 8}, {"b", "stored"}});
+  const auto unpacked = [&](std::string_view name, std::uint32_t size, std::uint16_t method) {
+    std::string bytes = zip.bytes;
+    bytes.replace(zip.directory + 24, sizeof size, reinterpret_cast<const char*>(&size), sizeof size);
+    bytes.replace(zip.directory + 10, sizeof method, reinterpret_cast<const char*>(&method), sizeof method);
+    return ZipArchive(std::as_bytes(std::span(bytes)), "m.zip").unpacked(name);
+  };
+  std::string expected;
+  for (int i = 0; i < 32; ++i) expected += "abc";
+  EXPECT_EQ(unpacked("a", 96, 8), expected);
+  EXPECT_EQ(unpacked("b", 96, 8), "stored");
+  for (const std::uint32_t wrong : {0U, 95U, 97U})
+    EXPECT_THAT(bad_input_message([&] { unpacked("a", wrong, 8); }), HasSubstr("damaged"));
+  EXPECT_THAT(bad_input_message([&] { unpacked("a", 0xfffffffe, 8); }), HasSubstr("cannot be unpacked"));
+  EXPECT_THAT(bad_input_message([&] { unpacked("a", 96, 12); }), HasSubstr("cannot be unpacked"));
+  EXPECT_THAT(bad_input_message([&] { unpacked("c", 96, 8); }), HasSubstr("missing"));
+}
+
 TEST(Pickle, HostileGlobalsAreRefusedByName) {
   EXPECT_THAT(message_of_pickle("\x80\x02" + global("posix", "system") + unicode("true") + "\x85R."),
               AllOf(HasSubstr("global"), HasSubstr("posix.system"), HasSubstr("nothing of it was run")));

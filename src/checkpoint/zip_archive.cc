@@ -1,5 +1,7 @@
 #include "checkpoint/zip_archive.h"
 
+#include <zlib.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -19,6 +21,8 @@ constexpr std::uint64_t kLongestComment = 65535;
 constexpr std::uint32_t kSeeExtra = 0xffffffff;  // a size or place that only the 64-bit extra field holds
 constexpr std::uint16_t kExtra64 = 1;
 constexpr std::uint16_t kEncrypted = 1;
+constexpr std::uint16_t kDeflate = 8;
+constexpr std::uint64_t kLargestUnpacked = std::uint64_t{1} << 30;
 
 template <typename T>
 T load(std::span<const std::byte> bytes, std::uint64_t at) {
@@ -108,7 +112,9 @@ void ZipArchive::read_directory(const Directory& directory) {
       fail("zip directory is cut short", number, std::to_string(whole) + " bytes",
            std::to_string(bytes.size() - at));
     const std::string name(text(bytes, at + kMemberSize, name_size));
-    const bool stored = u16(bytes, at + 10) == 0 && (u16(bytes, at + 8) & kEncrypted) == 0;
+    const bool plain = (u16(bytes, at + 8) & kEncrypted) == 0;
+    const std::uint16_t method = u16(bytes, at + 10);
+    const bool stored = plain && method == 0;
     std::uint64_t size = u32(bytes, at + 20), whole_size = u32(bytes, at + 24), header = u32(bytes, at + 42);
     const auto extra = bytes.subspan(at + kMemberSize + name_size, extra_size);
     for (std::uint64_t e = 0; fits(e, 4, extra.size());) {
@@ -131,22 +137,19 @@ void ZipArchive::read_directory(const Directory& directory) {
            std::to_string(size) + " bytes at " + std::to_string(header));
     if (stored && size != whole_size)
       fail("stored zip member has two sizes", name, std::to_string(size), std::to_string(whole_size));
-    if (!members_.emplace(name, Member{header, size, stored}).second)
+    if (!members_.emplace(name, Member{header, size, stored, plain && method == kDeflate, whole_size}).second)
       fail("zip member comes twice", name, "one", "two");
     at += whole;
   }
 }
 
-std::span<const std::byte> ZipArchive::data(std::string_view name) const {
+const ZipArchive::Member& ZipArchive::member(std::string_view name) const {
   const auto found = members_.find(name);
   if (found == members_.end()) fail("zip member missing", name, "in the archive", "none of that name");
-  const Member& member = found->second;
-  if (!member.stored)
-    throw_bad_input({.what = "zip member is compressed or encrypted",
-                     .file = file_,
-                     .tensor = shortened(name),
-                     .expected = "stored as it is, as torch.save writes it",
-                     .hint = "load and save it again with torch"});
+  return found->second;
+}
+
+std::span<const std::byte> ZipArchive::raw(const Member& member, std::string_view name) const {
   const std::uint64_t name_size = u16(bytes_, member.header + 26), extra = u16(bytes_, member.header + 28);
   const std::uint64_t begin = member.header + kLocalSize + name_size + extra;
   if (u32(bytes_, member.header) != kLocalMagic || !fits(begin, member.size, directory_begin_) ||
@@ -154,6 +157,39 @@ std::span<const std::byte> ZipArchive::data(std::string_view name) const {
     fail("zip member is not where the directory says", name, "its header",
          "another at " + std::to_string(member.header));
   return bytes_.subspan(begin, member.size);
+}
+
+std::span<const std::byte> ZipArchive::data(std::string_view name) const {
+  const Member& found = member(name);
+  if (!found.stored)
+    throw_bad_input({.what = "zip member is compressed or encrypted",
+                     .file = file_,
+                     .tensor = shortened(name),
+                     .expected = "stored as it is, as torch.save writes it",
+                     .hint = "load and save it again with torch"});
+  return raw(found, name);
+}
+
+std::string ZipArchive::unpacked(std::string_view name) const {
+  const Member& found = member(name);
+  const auto packed = raw(found, name);
+  if (found.stored) return std::string(text(packed, 0, packed.size()));
+  if (!found.deflated || found.unpacked_size > kLargestUnpacked || packed.size() > kLargestUnpacked)
+    fail("zip member cannot be unpacked", name, "deflated, of at most 1 GiB",
+         found.deflated ? std::to_string(found.unpacked_size) + " bytes" : "packed in another way");
+  std::string out(found.unpacked_size, '\0');
+  z_stream stream{};
+  if (inflateInit2(&stream, -MAX_WBITS) != Z_OK) throw Error(ErrorKind::kResources, "zlib has no memory");
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(packed.data()));
+  stream.avail_in = static_cast<uInt>(packed.size());
+  stream.next_out = reinterpret_cast<Bytef*>(out.data());
+  stream.avail_out = static_cast<uInt>(out.size());
+  const int result = inflate(&stream, Z_FINISH);
+  const std::uint64_t written = stream.total_out;
+  inflateEnd(&stream);
+  if (result != Z_STREAM_END || written != out.size())
+    fail("zip member is damaged", name, std::to_string(out.size()) + " bytes", std::to_string(written));
+  return out;
 }
 
 }  // namespace defectoscope

@@ -30,6 +30,7 @@ std::unique_ptr<CLI::App> make_app() {
   add_scan(*app);
   add_inspect(*app);
   add_phantom(*app);
+  add_download(*app);
   add_completion(*app);
   add_man(*app);
   return app;

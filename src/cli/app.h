@@ -20,6 +20,7 @@ int run_program(int argc, const char* const* argv);
 void add_scan(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_phantom(CLI::App& app);
+void add_download(CLI::App& app);
 void add_completion(CLI::App& app);
 void add_man(CLI::App& app);
 

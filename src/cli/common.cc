@@ -4,14 +4,16 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "cli/hub_model.h"
+#include "hub/repo.h"
 
 namespace defectoscope {
 namespace {
 
 constexpr const char* kWhatModelIs =
-    "A model: a Hugging Face folder (config.json, tokenizer files, *.safetensors or pytorch_model*.bin), or "
-    "a "
-    ".gguf file";
+    "A model: a Hugging Face folder (config.json, tokenizer files, *.safetensors or pytorch_model*.bin), a "
+    ".gguf "
+    "file, or hf://org/name[@revision] for one on the hub";
 
 }  // namespace
 
@@ -45,6 +47,7 @@ std::vector<std::string>& program_arguments() {
 std::filesystem::path model_folder(const std::string& model) {
   namespace fs = std::filesystem;
   std::error_code error;
+  if (is_hub_address(model)) return hub_model(model);
   if (!model.empty()) {
     if (!fs::exists(model, error))
       throw_bad_input({.what = "no such model",

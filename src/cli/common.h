@@ -25,7 +25,8 @@ void apply(const CommonOptions& options);
 std::vector<std::string>& program_arguments();
 
 /// The folder or file MODEL stands for. Empty: the default model, installed beside the program or in the
-/// source tree it was built from. Throws Error(kBadInput) where there is no such folder.
+/// source tree it was built from. hf://org/name[@revision]: fetched from the hub first, see hub_model. Throws
+/// Error(kBadInput) where there is no such folder.
 std::filesystem::path model_folder(const std::string& model);
 
 }  // namespace defectoscope

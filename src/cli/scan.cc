@@ -15,6 +15,7 @@
 #include "checkpoint/checkpoint.h"
 #include "cli/app.h"
 #include "cli/common.h"
+#include "cli/hub_model.h"
 #include "model/model.h"
 #include "report/scan_report.h"
 #include "tokenizer/tokenizer.h"
@@ -39,7 +40,7 @@ void check_writable(const std::filesystem::path& out) {
 
 ScanOptions options_of(const ScanCommand& command, const CLI::Option& threshold, const Model& model) {
   ScanOptions options;
-  options.text = command.text;
+  options.text = text_file(command.text);
   options.rows = command.rows;
   options.seed = command.seed;
   options.exact = command.exact;
@@ -91,8 +92,10 @@ void add_scan(CLI::App& app) {
   auto options = std::make_shared<ScanCommand>();
   add_model(*command, options->common, true);
   command
-      ->add_option("--text", options->text,
-                   "Calibration text, UTF-8, a row a line (default: sampled from the model)")
+      ->add_option(
+          "--text", options->text,
+          "Calibration text, UTF-8, a row a line, or wikitext-2, wikitext-2-raw, wikitext-2-v1, fetched "
+          "where they are not there yet (default: sampled from the model)")
       ->type_name("FILE");
   command->add_option("--out", options->out, "Where results go (default: defectoscope-out/<model>-scan)")
       ->type_name("DIR");
