@@ -152,10 +152,11 @@ void TestHub::answer_listing(const TestRepo& repo, bool tree, Response& response
     if (tree || !hide_blobs_) {
       entry["size"] = file.first.size();
       entry[tree ? "oid" : "blobId"] = git_sha1_of(file.first);
+      const std::int64_t size =
+          repo.said_size < 0 ? static_cast<std::int64_t>(file.first.size()) : repo.said_size;
       if (file.second)
-        entry["lfs"] = {{tree ? "oid" : "sha256", sha256_of(file.first)},
-                        {"size", file.first.size()},
-                        {"pointerSize", 130}};
+        entry["lfs"] = {
+            {tree ? "oid" : "sha256", sha256_of(file.first)}, {"size", size}, {"pointerSize", 130}};
     }
     files.push_back(entry);
   }

@@ -28,6 +28,7 @@ struct TestRepo {
   std::map<std::string, std::pair<std::string, bool>> files = {};  ///< path → content, large
   std::string token = {};                                          ///< needed to read it; empty: public
   bool gated = false;
+  std::int64_t said_size = -1;  ///< of large files, in the listing; below 0: the truth
 };
 
 /// What goes wrong, for requests whose path contains `path`, `times` times.
