@@ -124,4 +124,14 @@ ScanResult scan(const Model& model, const Tokenizer& tokenizer, const ScanOption
   return result;
 }
 
+ScanResult scan_states(const Model& model, const Tokenizer& tokenizer, const ScanOptions& options,
+                       ScanJournal& journal) {
+  check_tokenizer(model, tokenizer);
+  ScanResult result = describe(model, options);
+  journal.set_key(journal_key(options, result));
+  analyse_states(model, tokenizer, options, journal, result);
+  add_notes(options, result);
+  return result;
+}
+
 }  // namespace defectoscope

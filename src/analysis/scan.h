@@ -39,6 +39,11 @@ struct ScanOptions {
 ScanResult scan(const Model& model, const Tokenizer& tokenizer, const ScanOptions& options,
                 ScanJournal& journal);
 
+/// The part of a scan that the states answer, for comparisons of many models: everything but layer_reports,
+/// which stay empty, and without reading weights that the forward pass does not need. Throws as scan() does.
+ScanResult scan_states(const Model& model, const Tokenizer& tokenizer, const ScanOptions& options,
+                       ScanJournal& journal);
+
 /// The parts of a result that need no computation: names, shapes, options.
 ScanResult describe(const Model& model, const ScanOptions& options);
 

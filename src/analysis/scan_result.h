@@ -61,6 +61,13 @@ struct FoundLayer {
   bool non_initial = false;  ///< acts on later ones
 };
 
+/// Their numbers, 1-based.
+inline std::vector<Index> layer_numbers(const std::vector<FoundLayer>& layers) {
+  std::vector<Index> numbers;
+  for (const FoundLayer& found : layers) numbers.push_back(found.layer);
+  return numbers;
+}
+
 /// One layer's weights, analysed. Angles in degrees; nullopt where they do not exist.
 struct LayerReport {
   Index layer = 0;  ///< 1-based

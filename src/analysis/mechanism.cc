@@ -1,0 +1,230 @@
+#include "analysis/mechanism.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "base/progress.h"
+#include "base/random.h"
+#include "forward/transformer.h"
+#include "kernels/pointwise.h"
+#include "spectral/singular.h"
+#include "tokenizer/tokenizer.h"
+
+namespace defectoscope {
+namespace {
+
+constexpr Index kDirections = 8;  // right singular vectors tried
+constexpr Index kRowsAtOnce = 2048;
+
+std::size_t at(Index i) { return static_cast<std::size_t>(i); }
+
+double mean(const std::vector<double>& values) {
+  return values.empty()
+             ? 0
+             : std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+/// Norms of each sequence's last token at every tap, and its component along one direction a layer, just
+/// before the FFN.
+class PathObserver final : public Observer {
+ public:
+  struct Layer {
+    std::vector<double> before_attention, before_ffn, after, coefficient;  // [sequences]
+  };
+  PathObserver(Index last_layer_index, bool attention, const std::vector<std::vector<float>>& directions)
+      : layers(at(last_layer_index + 1)), attention_(attention), directions_(directions) {}
+
+  void on_states(Index layer_index, Tap tap, const Batch& batch, MatrixView states) override {
+    check_interrupt();
+    for (std::size_t i = 0; i < batch.sequences.size(); ++i) {
+      const auto row = states.row(batch.begin[i + 1] - 1);
+      const double length = norm(row);
+      if (tap == Tap::kEmbedding) {
+        embedding.push_back(length);
+        continue;
+      }
+      Layer& layer = layers[at(layer_index)];
+      if (tap == Tap::kBeforeAttention) layer.before_attention.push_back(length);
+      if (tap == Tap::kAfterLayer) layer.after.push_back(length);
+      if (tap != Tap::kBeforeFfn) continue;
+      layer.before_ffn.push_back(length);
+      const auto& direction = directions_[at(layer_index)];
+      if (!direction.empty()) layer.coefficient.push_back(std::abs(dot(row, direction)));
+    }
+  }
+  bool without_attention(Index) const override { return !attention_; }
+  bool stop_after(Index layer_index) const override {
+    return layer_index + 1 == static_cast<Index>(layers.size());
+  }
+
+  std::vector<double> embedding;
+  std::vector<Layer> layers;
+
+ private:
+  bool attention_;
+  const std::vector<std::vector<float>>& directions_;
+};
+
+/// Runs sequences some at a time, in order.
+void run(const Transformer& transformer, const std::vector<TokenIds>& sequences, PathObserver& observer) {
+  for (std::size_t begin = 0; begin < sequences.size(); begin += kRowsAtOnce / 2) {
+    const std::size_t end = std::min(sequences.size(), begin + kRowsAtOnce / 2);
+    transformer.run(Batch({sequences.begin() + static_cast<std::ptrdiff_t>(begin),
+                           sequences.begin() + static_cast<std::ptrdiff_t>(end)}),
+                    observer);
+  }
+}
+
+LonePath path_of(const PathObserver& observer, std::string token, bool parallel) {
+  LonePath path;
+  path.token = std::move(token);
+  path.tokens = static_cast<Index>(observer.embedding.size());
+  path.embedding = mean(observer.embedding);
+  for (std::size_t i = 0; i < observer.layers.size(); ++i) {
+    PathStep step;
+    step.layer = static_cast<Index>(i) + 1;
+    step.before_attention = mean(observer.layers[i].before_attention);
+    if (!parallel) step.before_ffn = mean(observer.layers[i].before_ffn);
+    step.after = mean(observer.layers[i].after);
+    path.steps.push_back(step);
+  }
+  return path;
+}
+
+std::vector<std::int32_t> drawn_entries(const Tokenizer& tokenizer, const ModelConfig& config,
+                                        const MechanismOptions& options) {
+  std::vector<std::int32_t> entries(at(std::min(tokenizer.size(), config.vocab_size)));
+  std::iota(entries.begin(), entries.end(), 0);
+  std::erase_if(entries, [&](std::int32_t id) { return tokenizer.token(id).empty(); });
+  Random random(options.seed, stream_of("mechanism entries"));
+  const auto wanted = std::min(entries.size(), at(options.entries));
+  for (std::size_t i = 0; i < wanted; ++i)
+    std::swap(entries[i], entries[i + random.below(entries.size() - i)]);
+  entries.resize(wanted);
+  std::ranges::sort(entries);
+  return entries;
+}
+
+/// What goes before an entry at second position: the start token, or the entry's neighbour in the draw.
+std::vector<TokenIds> second_positions(const std::vector<std::int32_t>& entries, std::int32_t start) {
+  std::vector<TokenIds> sequences;
+  for (std::size_t i = 0; i < entries.size(); ++i)
+    sequences.push_back({start >= 0 ? start : entries[(i + 1) % entries.size()], entries[i]});
+  return sequences;
+}
+
+Index above(const std::vector<double>& values, double threshold) {
+  return std::ranges::count_if(values, [&](double value) { return value > threshold; });
+}
+
+/// Leading right singular vectors of F through the real FFN; returns v1.
+std::vector<float> try_directions(const Model& model, const Transformer& transformer,
+                                  const MechanismOptions& options, ExplosionEvidence& evidence) {
+  const Index layer_index = evidence.layer - 1;
+  const LinearizedLayer layer(model.layer(layer_index), model.config(), options.linearize);
+  SingularOptions singular;
+  singular.count = std::min(kDirections, model.config().hidden_size);
+  singular.seed = Random(options.seed, static_cast<std::uint64_t>(layer_index)).next_u64();
+  const SingularTriplets triplets = leading_singular(layer.form(LinearForm::kFfn), singular);
+  const Index size = model.config().hidden_size, count = triplets.right.rows();
+  Matrix input(2 * count, size), output(2 * count, size);
+  for (Index i = 0; i < count; ++i)
+    for (Index c = 0; c < size; ++c) {
+      input(2 * i, c) = triplets.right(i, c);
+      input(2 * i + 1, c) = -triplets.right(i, c);
+    }
+  transformer.run_ffn(layer_index, input, output);
+  for (Index i = 0; i < 2 * count; ++i) {
+    double& reached = i < 2 ? evidence.leading_output : evidence.next_output;
+    reached = std::max<double>(reached, norm(output.row(i)));
+  }
+  const auto leading = triplets.right.row(0);
+  return {leading.begin(), leading.end()};
+}
+
+void add_decays(const ScanResult& scan, Mechanism& mechanism) {
+  for (const FoundLayer& found : scan.decay_layers) {
+    const LayerReport& report = scan.layer_reports[at(found.layer - 1)];
+    DecayEvidence evidence;
+    evidence.layer = found.layer;
+    if (report.eigenvalue) evidence.eigenvalue_re = report.eigenvalue->real();
+    evidence.eigenvector_angle_degrees = report.eigenvector_angle_degrees;
+    evidence.decay_ratio = report.decay_ratio;
+    mechanism.decays.push_back(evidence);
+  }
+}
+
+}  // namespace
+
+Mechanism explain_mechanism(const Model& model, const Tokenizer& tokenizer, const ScanResult& scan,
+                            const MechanismOptions& options) {
+  Mechanism mechanism;
+  mechanism.threshold = scan.high_norm.threshold;
+  if (scan.high_norm.count == 0) {
+    mechanism.reason =
+        "No token has a high norm in this model: there is nothing whose mechanism could be shown.";
+    return mechanism;
+  }
+  add_decays(scan, mechanism);
+  if (scan.explosion_layers.empty()) {
+    mechanism.reason =
+        "High norms exist, but no layer makes them abruptly: there is no explosion to explain.";
+    return mechanism;
+  }
+  const ModelConfig& config = model.config();
+  const bool parallel = config.architecture->residual != ResidualForm::kSequential;
+  const Transformer transformer(model, {.compute = options.compute, .linear = {}, .keep_layers = false});
+
+  std::vector<std::vector<float>> directions(at(config.layers));
+  for (const FoundLayer& found : scan.explosion_layers) {
+    ExplosionEvidence evidence;
+    evidence.layer = found.layer;
+    directions[at(found.layer - 1)] = try_directions(model, transformer, options, evidence);
+    const LayerReport& report = scan.layer_reports[at(found.layer - 1)];
+    evidence.left_angle_degrees = report.left_angle_degrees;
+    evidence.ffn_left_angle_degrees = report.ffn_left_angle_degrees;
+    mechanism.explosions.push_back(evidence);
+  }
+  const Index last = scan.explosion_layers.back().layer - 1;
+  const auto lone = [&](const std::vector<TokenIds>& sequences, bool attention) {
+    PathObserver observer(last, attention, directions);
+    run(transformer, sequences, observer);
+    return observer;
+  };
+
+  // The most frequent spike token of each kind.
+  for (const bool initial : {true, false}) {
+    const auto& tokens = scan.high_norm.tokens;
+    const auto token = std::ranges::find_if(
+        tokens, [&](const SpikeToken& t) { return initial ? t.initial : t.non_initial && !t.initial; });
+    if (token != tokens.end())
+      mechanism.paths.push_back(path_of(lone({{token->id}}, true), token->token, parallel));
+  }
+
+  const std::vector<std::int32_t> entries = drawn_entries(tokenizer, config, options);
+  mechanism.entries = static_cast<Index>(entries.size());
+  std::vector<TokenIds> singles;
+  for (const std::int32_t id : entries) singles.push_back({id});
+  const PathObserver first = lone(singles, true);
+  const PathObserver bare = lone(singles, false);
+  // Rows of one token have no second position.
+  const bool has_second = config.max_positions != 1;
+  const PathObserver second =
+      has_second ? lone(second_positions(entries, tokenizer.start_token()), true) : first;
+  mechanism.paths.push_back(path_of(first, "", parallel));
+  for (ExplosionEvidence& evidence : mechanism.explosions) {
+    const auto layer = at(evidence.layer - 1);
+    evidence.high_first = above(first.layers[layer].after, mechanism.threshold);
+    evidence.high_second = above(second.layers[layer].after, mechanism.threshold);
+    evidence.high_without_attention = above(bare.layers[layer].after, mechanism.threshold);
+    evidence.mean_first = mean(first.layers[layer].after);
+    evidence.mean_second = mean(second.layers[layer].after);
+    evidence.mean_without_attention = mean(bare.layers[layer].after);
+    evidence.coefficient_first = mean(first.layers[layer].coefficient);
+    evidence.coefficient_second = mean(second.layers[layer].coefficient);
+  }
+  return mechanism;
+}
+
+}  // namespace defectoscope
