@@ -21,6 +21,16 @@ using testing_hub::Fault;
 
 class HubCommand : public testing::Test {
  protected:
+  /// The model that the hub serves; made once, since that is what takes time.
+  static fs::path phantom() {
+    return fs::temp_directory_path() / ("defectoscope-hub-phantom-" + std::to_string(getpid()));
+  }
+  static void SetUpTestSuite() {
+    fs::remove_all(phantom());
+    ASSERT_EQ(run_defectoscope({"phantom", "--out", phantom().string(), "--seed", "3"}).exit_code, 0);
+  }
+  static void TearDownTestSuite() { fs::remove_all(phantom()); }
+
   void SetUp() override {
     folder_ = fs::temp_directory_path() / ("defectoscope-hub-command-" + std::to_string(getpid()));
     fs::remove_all(folder_);
@@ -30,8 +40,7 @@ class HubCommand : public testing::Test {
       unsetenv(name);
     setenv("HF_HOME", (folder_ / "home").c_str(), 1);
     setenv("HF_ENDPOINT", hub_.endpoint().c_str(), 1);
-    ASSERT_EQ(run({"phantom", "--out", "phantom", "--seed", "3"}).exit_code, 0);
-    hub_.add_folder("org/phantom", folder_ / "phantom");
+    hub_.add_folder("org/phantom", phantom());
   }
   void TearDown() override {
     for (const char* name : {"HF_HOME", "HF_ENDPOINT", "HF_HUB_CACHE", "HF_HUB_OFFLINE"}) unsetenv(name);
@@ -59,7 +68,7 @@ TEST_F(HubCommand, DownloadPrintsTheFolderThatHfAddressesThenStandFor) {
   const fs::path snapshot = cache() / "models--org--phantom/snapshots" / std::string(40, 'a');
   EXPECT_EQ(download.out, snapshot.string() + "\n");
   for (const char* file : {"config.json", "tokenizer.json", "model.safetensors"})
-    EXPECT_EQ(read_file(snapshot / file), read_file(folder_ / "phantom" / file)) << file;
+    EXPECT_EQ(read_file(snapshot / file), read_file(phantom() / file)) << file;
   setenv("HF_HUB_OFFLINE", "1", 1);
   const Outcome by_address = run({"inspect", "hf://org/phantom"});
   EXPECT_EQ(by_address.exit_code, 0) << by_address.err;
@@ -137,10 +146,10 @@ TEST_F(HubCommand, WikitextIsTakenByItsNameOnceItIsThere) {
   make_folder(text.parent_path());
   write_file(text, " = Title = \n the quick brown fox . \n jumps over the lazy dog . \n");
   setenv("HF_HUB_OFFLINE", "1", 1);
-  const Outcome scan = run({"scan", "phantom", "--text", "wikitext-2", "--rows", "3", "--json"});
+  const Outcome scan = run({"scan", phantom().string(), "--text", "wikitext-2", "--rows", "3", "--json"});
   EXPECT_EQ(scan.exit_code, 0) << scan.err;
   EXPECT_THAT(scan.out, HasSubstr("wiki.test.raw"));
-  expect_refused(3, {"scan", "phantom", "--text", "wikitext-2-v1"}, "wikitext-2-v1");
+  expect_refused(3, {"scan", phantom().string(), "--text", "wikitext-2-v1"}, "wikitext-2-v1");
 }
 
 TEST_F(HubCommand, AnotherArchiveThanThePublishedOneIsNoWikitext) {
