@@ -80,6 +80,14 @@ void read_weights(const Model& model, const ScanOptions& options, ScanJournal& j
   }
 }
 
+ScanResult begin(const Model& model, const Tokenizer& tokenizer, const ScanOptions& options,
+                 ScanJournal& journal) {
+  check_tokenizer(model, tokenizer);
+  ScanResult result = describe(model, options);
+  journal.set_key(journal_key(options, result));
+  return result;
+}
+
 }  // namespace
 
 ScanResult describe(const Model& model, const ScanOptions& options) {
@@ -96,7 +104,7 @@ ScanResult describe(const Model& model, const ScanOptions& options) {
   result.ffn_size = config.ffn_size;
   result.vocab_size = config.vocab_size;
   for (const std::string& name : model.checkpoint().names())
-    if (const auto tensor = model.checkpoint().find(name)) result.parameters += tensor->elements();
+    if (const auto tensor = model.checkpoint().describe(name)) result.parameters += tensor->elements();
   result.dtype = dtype_name(model.embedding().dtype);
   result.seed = options.seed;
   result.exact = options.exact;
@@ -110,9 +118,7 @@ ScanResult describe(const Model& model, const ScanOptions& options) {
 
 ScanResult scan(const Model& model, const Tokenizer& tokenizer, const ScanOptions& options,
                 ScanJournal& journal) {
-  check_tokenizer(model, tokenizer);
-  ScanResult result = describe(model, options);
-  journal.set_key(journal_key(options, result));
+  ScanResult result = begin(model, tokenizer, options, journal);
   check_weights(model, journal);
   const std::vector<DecayRatio> decay = analyse_states(model, tokenizer, options, journal, result);
   read_weights(model, options, journal, result);
@@ -126,9 +132,7 @@ ScanResult scan(const Model& model, const Tokenizer& tokenizer, const ScanOption
 
 ScanResult scan_states(const Model& model, const Tokenizer& tokenizer, const ScanOptions& options,
                        ScanJournal& journal) {
-  check_tokenizer(model, tokenizer);
-  ScanResult result = describe(model, options);
-  journal.set_key(journal_key(options, result));
+  ScanResult result = begin(model, tokenizer, options, journal);
   analyse_states(model, tokenizer, options, journal, result);
   add_notes(options, result);
   return result;
