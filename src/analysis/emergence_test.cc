@@ -2,24 +2,16 @@
 
 #include <gtest/gtest.h>
 
-#include "analysis/journal.h"
-#include "analysis/scan.h"
-#include "model/model.h"
-#include "tokenizer/tokenizer.h"
+#include "analysis/test_zoo.h"
 
 namespace defectoscope {
 namespace {
 
-const std::string kZoo = DEFECTOSCOPE_SOURCE_DIR "/zoo/";
+using testing_zoo::ZooModel;
 
 EmergenceRow row_of(const std::string& name) {
-  const Model model = Model::open(kZoo + name);
-  const auto tokenizer = open_tokenizer(kZoo + name);
-  ScanOptions options;
-  options.text = kZoo + "heldout.txt";
-  options.fingerprint = "known";
-  ScanJournal journal;
-  return emergence_row(scan_states(model, *tokenizer, options, journal), model.config());
+  const ZooModel zoo(name);
+  return emergence_row(zoo.scan_states(), zoo.model.config());
 }
 
 TEST(Emergence, FactorsAreTheConfigurations) {
@@ -47,7 +39,7 @@ TEST(Emergence, AWindowShorterThanTheTextDoesNotKeepHighNormsAwayInTheZoo) {
 }
 
 TEST(Emergence, APostNormEncoderCannotHaveThem) {
-  ModelConfig config = Model::open(kZoo + "llama-base").config();
+  ModelConfig config = ZooModel("llama-base").model.config();
   ArchitectureSpec encoder = *config.architecture;
   encoder.causal = false;
   encoder.placement = NormPlacement::kPost;

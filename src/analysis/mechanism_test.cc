@@ -4,39 +4,27 @@
 
 #include <algorithm>
 
-#include "analysis/journal.h"
-#include "analysis/scan.h"
+#include "analysis/test_zoo.h"
 #include "forward/transformer.h"
 #include "kernels/pointwise.h"
-#include "model/model.h"
-#include "tokenizer/tokenizer.h"
 
 namespace defectoscope {
 namespace {
 
-const std::string kZoo = DEFECTOSCOPE_SOURCE_DIR "/zoo/";
-
 struct Explained {
-  explicit Explained(const std::string& name)
-      : model(Model::open(kZoo + name)), tokenizer(open_tokenizer(kZoo + name)) {
-    ScanOptions options;
-    options.text = kZoo + "heldout.txt";
-    options.fingerprint = "known";
-    ScanJournal journal;
-    scan = defectoscope::scan(model, *tokenizer, options, journal);
+  explicit Explained(const std::string& name) : zoo(name), scan(zoo.scan()) {
     MechanismOptions few;
     few.entries = 200;
-    mechanism = explain_mechanism(model, *tokenizer, scan, few);
+    mechanism = explain_mechanism(zoo.model, *zoo.tokenizer, scan, few);
   }
-  Model model;
-  std::unique_ptr<Tokenizer> tokenizer;
+  testing_zoo::ZooModel zoo;
   ScanResult scan;
   Mechanism mechanism;
 };
 
 TEST(Mechanism, LonePathOfLlamaBaseIsThatOfAnOrdinaryForwardPass) {
   const Explained base("llama-base");
-  const Transformer transformer(base.model);
+  const Transformer transformer(base.zoo.model);
   ASSERT_GE(base.mechanism.paths.size(), 2u);
   const LonePath& path = base.mechanism.paths.front();
   const auto& tokens = base.scan.high_norm.tokens;

@@ -5,26 +5,11 @@
 #include <algorithm>
 #include <cmath>
 
-#include "analysis/journal.h"
-#include "analysis/scan.h"
+#include "analysis/test_zoo.h"
 #include "base/error.h"
-#include "model/model.h"
-#include "tokenizer/tokenizer.h"
 
 namespace defectoscope {
 namespace {
-
-const std::string kZoo = DEFECTOSCOPE_SOURCE_DIR "/zoo/";
-
-ScanResult scanned(const std::string& name) {
-  const Model model = Model::open(kZoo + name);
-  const auto tokenizer = open_tokenizer(kZoo + name);
-  ScanOptions options;
-  options.text = kZoo + "heldout.txt";
-  options.fingerprint = "known";
-  ScanJournal journal;
-  return scan_states(model, *tokenizer, options, journal);
-}
 
 /// A checkpoint whose direction lies `degrees` from the first axis; none where negative.
 ScanResult planted(const std::string& name, double degrees) {
@@ -64,7 +49,7 @@ TEST(Training, WhatVanishesAgainHasNotAppeared) {
 TEST(Training, LlamaBaseLearnsItsDirectionAndKeepsIt) {
   std::vector<ScanResult> run;
   for (const char* step : {"0", "50", "100", "200", "400", "800", "1600", "2400"})
-    run.push_back(scanned("llama-base-ckpt-" + std::string(step)));
+    run.push_back(testing_zoo::ZooModel("llama-base-ckpt-" + std::string(step)).scan_states());
   const Training training = follow_training(run);
   ASSERT_EQ(training.points.size(), 8u);
   EXPECT_EQ(training.points[4].step, 400);
