@@ -8,6 +8,7 @@
 #include "kernels/convert.h"
 #include "kernels/gemm_tiles.h"
 #include "kernels/matmul.h"
+#include "kernels/onednn_isa.h"
 
 namespace defectoscope {
 namespace {
@@ -79,23 +80,17 @@ void linear_f32(const WeightMatrix& weight, const float* bias, ConstMatrixView x
   });
 }
 
-/// oneDNN may use this instruction set here.
-bool reaches(dnnl::cpu_isa needed) {
-  const auto bits = static_cast<unsigned>(needed);
-  return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & bits) == bits;
-}
-
 }  // namespace
 
 bool has_native_bf16() {
-  static const bool native = reaches(dnnl::cpu_isa::avx512_core_bf16);
+  static const bool native = onednn_has(dnnl::cpu_isa::avx512_core_bf16);
   return native;
 }
 
 bool has_fast_bf16() {
 #if defined(__x86_64__)
   static const bool fast =
-      has_native_bf16() && (reaches(dnnl::cpu_isa::avx512_core_amx) || !__builtin_cpu_is("intel"));
+      has_native_bf16() && (onednn_has(dnnl::cpu_isa::avx512_core_amx) || !__builtin_cpu_is("intel"));
   return fast;
 #else
   return has_native_bf16();

@@ -26,18 +26,17 @@ void for_widened_rows(const WeightMatrix& weight, const Body& body) {
   });
 }
 
-[[noreturn]] void not_finite(const WeightMatrix& weight) {
-  throw_bad_input({.what = "a weight to be quantized is not finite",
-                   .tensor = weight.name,
-                   .expected = "finite numbers",
-                   .hint = "the checkpoint is damaged, or was saved from a diverged training run"});
-}
-
+/// Throws where one is not finite.
 std::vector<float> row_maxima(const WeightMatrix& weight) {
   std::vector<float> maxima(static_cast<std::size_t>(weight.rows));
   for_widened_rows(weight, [&](Index r, std::span<const float> row) {
     maxima[static_cast<std::size_t>(r)] = max_abs(row);
   });
+  if (!std::isfinite(max_abs(maxima)))
+    throw_bad_input({.what = "a weight to be quantized is not finite",
+                     .tensor = weight.name,
+                     .expected = "finite numbers",
+                     .hint = "the checkpoint is damaged, or was saved from a diverged training run"});
   return maxima;
 }
 
@@ -54,14 +53,9 @@ Int8Weight quantize_weight(const WeightMatrix& weight, int limit, bool per_outpu
   Int8Weight result{Int8Matrix(weight.rows, weight.cols), {}};
   if (per_output) {
     result.steps = row_maxima(weight);
-    for (float& step : result.steps) {
-      if (!std::isfinite(step)) not_finite(weight);
-      step = symmetric_step(step, limit);
-    }
+    for (float& step : result.steps) step = symmetric_step(step, limit);
   } else {
-    if (max == 0) max = weight_max(weight);
-    if (!std::isfinite(max)) not_finite(weight);
-    result.steps = {symmetric_step(max, limit)};
+    result.steps = {symmetric_step(max == 0 ? weight_max(weight) : max, limit)};
   }
   for_widened_rows(weight, [&](Index r, std::span<const float> row) {
     quantize_int8(row, result.steps[per_output ? static_cast<std::size_t>(r) : 0], limit,

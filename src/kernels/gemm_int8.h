@@ -27,7 +27,7 @@ struct Int8Rows {
 /// is known, such as that of a larger matrix this one is a part of; 0 finds it. Throws Error(kBadInput),
 /// naming the tensor, where W holds NaN or infinity, and where it has more than kMostInt8Inputs columns.
 Int8Weight quantize_weight(const WeightMatrix& weight, int limit, bool per_output, float max = 0);
-/// max|W|; NaN or infinity where it holds one. In parallel.
+/// max|W|, in parallel. Throws Error(kBadInput), naming the tensor, where W holds NaN or infinity.
 float weight_max(const WeightMatrix& weight);
 
 /// Rows quantized with the given steps [m].

@@ -2,10 +2,10 @@
 
 #include <cassert>
 #include <cstring>
-#include <oneapi/dnnl/dnnl.hpp>
 #include <stdexcept>
 
 #include "base/single_thread.h"
+#include "kernels/onednn_isa.h"
 #include "kernels/targets.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -85,13 +85,8 @@ namespace defectoscope {
 HWY_EXPORT(portable_impl);
 
 bool has_native_int8() {
-  static const bool native = [] {
-    const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
-    const auto has = [&](dnnl::cpu_isa wanted) {
-      return (isa & static_cast<unsigned>(wanted)) == static_cast<unsigned>(wanted);
-    };
-    return has(dnnl::cpu_isa::avx512_core_vnni) || has(dnnl::cpu_isa::avx2_vnni);
-  }();
+  static const bool native =
+      onednn_has(dnnl::cpu_isa::avx512_core_vnni) || onednn_has(dnnl::cpu_isa::avx2_vnni);
   return native;
 }
 

@@ -4,9 +4,7 @@
 #include <utility>
 
 #include "base/parallel.h"
-#include "kernels/gemm_int8.h"
 #include "kernels/quantize.h"
-#include "quantize/input_steps.h"
 
 namespace defectoscope {
 namespace {
@@ -15,14 +13,16 @@ class OutlierLinear final : public Linear {
  public:
   OutlierLinear(const LinearWeights& weights, const QuantScheme& scheme,
                 const QuantizedLinearOptions& options)
-      : scheme_(scheme),
-        options_(options),
-        weights_(weights),
-        integers_(quantize_weight(weights.weight, integer_limit(scheme.weight_bits),
-                                  scheme.weights == Granularity::kChannel, options.weight_max)) {}
+      : threshold_(static_cast<float>(scheme.outlier_threshold)),
+        window_(options.window),
+        weight_(weights.weight) {
+    QuantScheme rest = scheme;
+    rest.outlier_threshold = 0;
+    rest_ = make_quantized_linear(weights, rest, options);
+  }
 
   void apply(ConstMatrixView x, MatrixView y) const override {
-    const Index window = options_.window > 0 ? options_.window : x.rows();
+    const Index window = window_ > 0 ? window_ : x.rows();
     for (Index begin = 0; begin < x.rows(); begin += window) {
       const Index count = std::min(window, x.rows() - begin);
       apply_window(x.block_rows(begin, count), y.block_rows(begin, count));
@@ -36,8 +36,7 @@ class OutlierLinear final : public Linear {
     std::vector<Index> columns;
     // NaN, too, is no number to quantize its column by.
     for (std::size_t c = 0; c < maxima.size(); ++c)
-      if (!(maxima[c] < static_cast<float>(scheme_.outlier_threshold)))
-        columns.push_back(static_cast<Index>(c));
+      if (!(maxima[c] < threshold_)) columns.push_back(static_cast<Index>(c));
     return columns;
   }
 
@@ -50,27 +49,24 @@ class OutlierLinear final : public Linear {
       for (std::size_t i = 0; i < columns.size(); ++i)
         apart(r, static_cast<Index>(i)) = std::exchange(rest(r, columns[i]), 0.0f);
     }
-    const int limit = integer_limit(scheme_.activation_bits);
-    InputSteps input = input_steps(rest, scheme_, options_, limit);
-    linear_int8(integers_, weights_.bias, quantize_rows(rest, std::move(input.steps), limit), y);
+    rest_->apply(rest, y);
     if (columns.empty()) return;
-    const WeightMatrix& weight = weights_.weight;
-    Matrix beside(weight.rows, apart.cols());
-    parallel_ranges(weight.rows, 64, [&](Index begin, Index end) {
+    Matrix beside(weight_.rows, apart.cols());
+    parallel_ranges(weight_.rows, 64, [&](Index begin, Index end) {
       for (Index r = begin; r < end; ++r)
         for (std::size_t i = 0; i < columns.size(); ++i)
-          beside(r, static_cast<Index>(i)) = static_cast<float>(weight.at(r, columns[i]));
+          beside(r, static_cast<Index>(i)) = static_cast<float>(weight_.at(r, columns[i]));
     });
-    Matrix added(x.rows(), weight.rows);
+    Matrix added(x.rows(), weight_.rows);
     linear(make_weight_matrix(beside), {}, apart, added, ComputeType::kF32);
     for (Index r = 0; r < x.rows(); ++r)
       for (Index c = 0; c < y.cols(); ++c) y(r, c) += added(r, c);
   }
 
-  QuantScheme scheme_;
-  QuantizedLinearOptions options_;
-  LinearWeights weights_;
-  Int8Weight integers_;
+  float threshold_;
+  Index window_;
+  WeightMatrix weight_;
+  std::unique_ptr<Linear> rest_;
 };
 
 }  // namespace

@@ -14,6 +14,9 @@ enum class NumberFormat {
   kE4M3      ///< FP8: scale max / 448
 };
 
+/// Bits of a side that is left as it is.
+inline constexpr int kUnquantizedBits = 16;
+
 /// How the weights and inputs of a model's matmuls are quantized. The default is the paper's RTN: W8A8, one
 /// step a tensor, activations' steps from what they are (dynamic).
 struct QuantScheme {

@@ -1,8 +1,5 @@
 #include "quantize/simulated_linear.h"
 
-#include <cmath>
-
-#include "base/error.h"
 #include "base/parallel.h"
 #include "kernels/convert.h"
 #include "kernels/gemm_int8.h"
@@ -12,7 +9,6 @@
 namespace defectoscope {
 namespace {
 
-constexpr int kUnquantized = 16;
 constexpr int kLargestE4M3 = 448;
 
 int levels(const QuantScheme& scheme, int bits) {
@@ -41,13 +37,13 @@ class SimulatedLinear final : public Linear {
   SimulatedLinear(const LinearWeights& weights, const QuantScheme& scheme,
                   const QuantizedLinearOptions& options)
       : scheme_(scheme), options_(options), weights_(weights) {
-    if (scheme.weight_bits < kUnquantized)
+    if (scheme.weight_bits < kUnquantizedBits)
       weights_.weight = make_weight_matrix(simulated_weight(weights.weight, scheme, options.weight_max),
                                            weights.weight.name);
   }
 
   void apply(ConstMatrixView x, MatrixView y) const override {
-    if (scheme_.activation_bits == kUnquantized) {
+    if (scheme_.activation_bits == kUnquantizedBits) {
       linear(weights_.weight, weights_.bias, x, y, options_.compute);
       return;
     }
@@ -78,11 +74,6 @@ class SimulatedLinear final : public Linear {
 Matrix simulated_weight(const WeightMatrix& weight, const QuantScheme& scheme, float max) {
   const int bits = scheme.weight_bits;
   const float own = weight_max(weight);
-  if (!std::isfinite(own))
-    throw_bad_input({.what = "a weight to be quantized is not finite",
-                     .tensor = weight.name,
-                     .expected = "finite numbers",
-                     .hint = "the checkpoint is damaged, or was saved from a diverged training run"});
   const float whole = symmetric_step(max == 0 ? own : max, levels(scheme, bits));
   Matrix result(weight.rows, weight.cols);
   parallel_ranges(weight.rows, 16, [&](Index begin, Index end) {
