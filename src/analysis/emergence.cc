@@ -31,7 +31,7 @@ std::string activation_name(Activation activation) {
 }
 
 std::string norm_name(const ArchitectureSpec& spec) {
-  const std::string kind = spec.norm == NormKind::kRmsNorm ? "RMSNorm" : "LayerNorm";
+  std::string kind = spec.norm == NormKind::kRmsNorm ? "RMSNorm" : "LayerNorm";
   switch (spec.placement) {
     case NormPlacement::kPre:
       return kind + " before";
@@ -46,7 +46,6 @@ std::string norm_name(const ArchitectureSpec& spec) {
 }
 
 std::string sentence_of(const EmergenceRow& row, NormPlacement placement) {
-  const std::string how = fmt::format("{:.1f} times the ordinary norm", row.median_ratio);
   if (placement == NormPlacement::kPost && !row.has_high_norms)
     return "No high norms, and none could arise: a norm after each sum sets every state's length, whatever "
            "the "
@@ -54,6 +53,7 @@ std::string sentence_of(const EmergenceRow& row, NormPlacement placement) {
   if (!row.has_high_norms && !row.factors.causal)
     return "No high norms: without a causal mask no position is set apart by what it cannot see.";
   if (!row.has_high_norms) return "No token is special in any layer.";
+  const std::string how = fmt::format("{:.1f} times the ordinary norm", row.median_ratio);
   if (!row.factors.causal)
     return fmt::format("High norms ({}) without a causal mask: tokens told apart by what they are.", how);
   if (row.factors.windowed_layers > 0)

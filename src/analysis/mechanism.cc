@@ -15,7 +15,7 @@ namespace defectoscope {
 namespace {
 
 constexpr Index kDirections = 8;  // right singular vectors tried
-constexpr Index kRowsAtOnce = 2048;
+constexpr std::size_t kSequencesAtOnce = 1024;
 
 std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 
@@ -68,8 +68,8 @@ class PathObserver final : public Observer {
 
 /// Runs sequences some at a time, in order.
 void run(const Transformer& transformer, const std::vector<TokenIds>& sequences, PathObserver& observer) {
-  for (std::size_t begin = 0; begin < sequences.size(); begin += kRowsAtOnce / 2) {
-    const std::size_t end = std::min(sequences.size(), begin + kRowsAtOnce / 2);
+  for (std::size_t begin = 0; begin < sequences.size(); begin += kSequencesAtOnce) {
+    const std::size_t end = std::min(sequences.size(), begin + kSequencesAtOnce);
     transformer.run(Batch({sequences.begin() + static_cast<std::ptrdiff_t>(begin),
                            sequences.begin() + static_cast<std::ptrdiff_t>(end)}),
                     observer);

@@ -78,7 +78,7 @@ bool is_rotary_table(std::string_view name) {
 }
 
 GgufPlace place_of(const Names& names, std::string_view gguf) {
-  const GgufPlace unknown{std::string(gguf)};
+  GgufPlace unknown{std::string(gguf)};
   if (is_rotary_table(gguf)) return {};
   std::string_view stem = gguf, layer;
   const bool bias = stem.ends_with(kBias);

@@ -7,8 +7,6 @@
 namespace defectoscope {
 namespace {
 
-constexpr int kUnquantized = 16;
-
 std::string part_text(Granularity granularity, const char* channel, Index group) {
   switch (granularity) {
     case Granularity::kTensor:
@@ -53,7 +51,7 @@ int integer_limit(int bits) { return (1 << (bits - 1)) - 1; }
 
 void check_scheme(const QuantScheme& scheme) {
   for (const int bits : {scheme.weight_bits, scheme.activation_bits})
-    if (bits < 2 || bits > kUnquantized)
+    if (bits < 2 || bits > kUnquantizedBits)
       throw Error(ErrorKind::kUsage, fmt::format("bits must lie between 2 and 16, got {}", bits));
   if (scheme.group_size < 1)
     throw Error(ErrorKind::kUsage, fmt::format("a group holds at least 1 value, got {}", scheme.group_size));
@@ -72,9 +70,7 @@ std::string scheme_text(const QuantScheme& scheme) {
   std::string text = scheme.format == NumberFormat::kE4M3
                          ? std::string("FP8 e4m3")
                          : fmt::format("W{}A{}", scheme.weight_bits, scheme.activation_bits);
-  if (scheme.activation_bits == kUnquantized)
-    text += " " + weights;
-  else if (weights == activations)
+  if (scheme.activation_bits == kUnquantizedBits || weights == activations)
     text += " " + weights;
   else
     text += fmt::format(" weights {}, activations {}", weights, activations);
@@ -86,7 +82,7 @@ std::string scheme_text(const QuantScheme& scheme) {
 }
 
 Index quantized_bytes(const QuantScheme& scheme, Index rows, Index cols, Index stored) {
-  if (scheme.weight_bits == kUnquantized) return rows * cols * stored;
+  if (scheme.weight_bits == kUnquantizedBits) return rows * cols * stored;
   Index steps = 1;
   if (scheme.weights == Granularity::kChannel) steps = rows;
   if (scheme.weights == Granularity::kGroup)
