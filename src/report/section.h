@@ -9,9 +9,8 @@
 
 namespace defectoscope {
 
-/// What every analysis has to show, as plain values: each is drawn by the page (page.h), by gnuplot
-/// (figures.h) and written as CSV (csv.h) without knowing what it is about. docs/adding-an-analysis.md shows
-/// the way from a result struct to here.
+/// What every analysis has to show, as plain values: each can be drawn, on a page or in a figure,
+/// and written as a table without knowing what it is about.
 
 enum class ChartKind {
   kLines,     ///< series over x, points joined

@@ -7,7 +7,7 @@
 namespace defectoscope {
 
 /// The rows of the architecture table, one file for each kinship. To add a family, add its row to the file
-/// it fits (docs/adding-a-family.md).
+/// it fits.
 std::vector<ArchitectureSpec> llama_like_families();
 std::vector<ArchitectureSpec> gpt_like_families();
 
