@@ -1,10 +1,11 @@
 # What `make install` installs: program, library, headers, CMake package, default model, man page, completion.
 include(CMakePackageConfigHelpers)
 
-defectoscope_closure(report report_targets report_libs)
-defectoscope_closure(synthesis synthesis_targets synthesis_libs)
-set(library_targets ${report_targets} ${synthesis_targets})
-set(library_libs ${report_libs} ${synthesis_libs})
+foreach(module report synthesis quantize hub)
+  defectoscope_closure(${module} targets libs)
+  list(APPEND library_targets ${targets})
+  list(APPEND library_libs ${libs})
+endforeach()
 list(REMOVE_DUPLICATES library_targets)
 list(REMOVE_DUPLICATES library_libs)
 

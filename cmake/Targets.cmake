@@ -27,6 +27,8 @@ endif()
 
 add_custom_target(fuzzers)
 add_custom_target(bench)
+# The tests beside the code: those that the sanitizers run.
+add_custom_target(unit_tests)
 
 # One object library per folder of src/; the folders named after DEPS are the only ones it may include.
 #   defectoscope_module(NAME spectral DEPS kernels SOURCES a.cc b.cc LIBS extern)
@@ -79,6 +81,9 @@ function(defectoscope_test module)
     return()
   endif()
   defectoscope_program(${module}_test ${module} ${ARGN})
+  if(CMAKE_CURRENT_SOURCE_DIR MATCHES "^${PROJECT_SOURCE_DIR}/src/")
+    add_dependencies(unit_tests ${module}_test)
+  endif()
   target_link_libraries(${module}_test PRIVATE GTest::gtest GTest::gmock GTest::gtest_main)
   target_compile_definitions(${module}_test PRIVATE
     DEFECTOSCOPE_SOURCE_DIR="${PROJECT_SOURCE_DIR}" DEFECTOSCOPE_BINARY_DIR="${PROJECT_BINARY_DIR}")
