@@ -29,6 +29,8 @@ std::unique_ptr<CLI::App> make_app() {
       "permissions), 130 interrupted; the same command resumes.");
   add_scan(*app);
   add_inspect(*app);
+  add_quantize(*app);
+  add_perplexity(*app);
   add_phantom(*app);
   add_download(*app);
   add_completion(*app);

@@ -19,6 +19,8 @@ int run_program(int argc, const char* const* argv);
 // One subcommand a file.
 void add_scan(CLI::App& app);
 void add_inspect(CLI::App& app);
+void add_quantize(CLI::App& app);
+void add_perplexity(CLI::App& app);
 void add_phantom(CLI::App& app);
 void add_download(CLI::App& app);
 void add_completion(CLI::App& app);

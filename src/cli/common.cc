@@ -1,11 +1,16 @@
 #include "cli/common.h"
 
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "base/parallel.h"
 #include "cli/hub_model.h"
 #include "hub/repo.h"
+#include "model/model.h"
 
 namespace defectoscope {
 namespace {
@@ -42,6 +47,27 @@ void apply(const CommonOptions& options) {
 std::vector<std::string>& program_arguments() {
   static std::vector<std::string> arguments;
   return arguments;
+}
+
+std::filesystem::path output_folder(const std::string& out, const Model& model, const std::string& suffix) {
+  std::filesystem::path folder =
+      out.empty() ? std::filesystem::path("defectoscope-out") / (model.name() + "-" + suffix)
+                  : std::filesystem::path(out);
+  make_folder(folder);
+  AtomicFile probe(folder / "results.json");
+  return folder;
+}
+
+RunClock::RunClock()
+    : begin_(std::chrono::steady_clock::now()),
+      started_(fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)))) {}
+
+RunInfo RunClock::info() const {
+  return {.command = program_arguments(),
+          .started = started_,
+          .seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count(),
+          .threads = thread_count(),
+          .phases = {}};
 }
 
 std::filesystem::path model_folder(const std::string& model) {

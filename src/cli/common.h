@@ -1,14 +1,19 @@
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <string>
 #include <vector>
+
+#include "report/scan_report.h"
 
 namespace CLI {
 class App;
 }
 
 namespace defectoscope {
+
+class Model;
 
 /// Options that several subcommands share, declared in one place.
 struct CommonOptions {
@@ -28,5 +33,20 @@ std::vector<std::string>& program_arguments();
 /// source tree it was built from. hf://org/name[@revision]: fetched from the hub first, see hub_model. Throws
 /// Error(kBadInput) where there is no such folder.
 std::filesystem::path model_folder(const std::string& model);
+
+/// Where a subcommand's results go: `out`, or defectoscope-out/<model>-<suffix>. Made, and known to be
+/// writable: that must not turn out after the work. Throws Error(kResources).
+std::filesystem::path output_folder(const std::string& out, const Model& model, const std::string& suffix);
+
+/// Starts with the command; what it says goes into run.json.
+class RunClock {
+ public:
+  RunClock();
+  RunInfo info() const;
+
+ private:
+  std::chrono::steady_clock::time_point begin_;
+  std::string started_;
+};
 
 }  // namespace defectoscope

@@ -1,16 +1,13 @@
 #include "analysis/scan.h"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <chrono>
 #include <cstdio>
 
 #include "analysis/journal.h"
 #include "base/error.h"
 #include "base/files.h"
-#include "base/parallel.h"
 #include "base/progress.h"
 #include "checkpoint/checkpoint.h"
 #include "cli/app.h"
@@ -32,12 +29,6 @@ struct ScanCommand {
   bool exact = false, json = false, paper_parity = false, full_hash = false;
 };
 
-/// A folder that cannot be written must be known before the work, not after it.
-void check_writable(const std::filesystem::path& out) {
-  make_folder(out);
-  AtomicFile probe(out / "results.json");
-}
-
 ScanOptions options_of(const ScanCommand& command, const CLI::Option& threshold, const Model& model) {
   ScanOptions options;
   options.text = text_file(command.text);
@@ -57,27 +48,17 @@ ScanOptions options_of(const ScanCommand& command, const CLI::Option& threshold,
 }
 
 void run(const ScanCommand& command, const CLI::Option& threshold) {
-  using Clock = std::chrono::steady_clock;
-  const auto begin = Clock::now();
+  const RunClock clock;
   apply(command.common);
   const Model model = Model::open(model_folder(command.common.model));
   const auto tokenizer = open_tokenizer(model.folder());
-  const std::filesystem::path out = command.out.empty()
-                                        ? std::filesystem::path("defectoscope-out") / (model.name() + "-scan")
-                                        : std::filesystem::path(command.out);
-  check_writable(out);
+  const std::filesystem::path out = output_folder(command.out, model, "scan");
 
   ScanOptions options = options_of(command, threshold, model);
   options.fingerprint = fingerprint(model.checkpoint(), command.full_hash);
   ScanJournal journal(out / ".journal");
-  RunInfo info{.command = program_arguments(),
-               .started = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr))),
-               .threads = thread_count(),
-               .phases = {}};
   ScanResult result = scan(model, *tokenizer, options, journal);
-  info.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
-
-  const auto missing = write_scan_report(result, info, out);
+  const auto missing = write_scan_report(result, clock.info(), out);
   journal.clear();
   std::fputs((command.json ? scan_json(result) : scan_summary(result, out.string())).c_str(), stdout);
   for (const std::string& sentence : missing) std::fprintf(stderr, "defectoscope: %s\n", sentence.c_str());

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 
 #include "base/error.h"
@@ -69,6 +70,52 @@ std::vector<double> losses(const Batch& batch, Index in_batch, Index first, Cons
   return loss;
 }
 
+/// One of the models held against the reference, with its sums so far.
+struct Compared {
+  explicit Compared(const Transformer& transformer) : transformer(transformer), logits(transformer) {}
+
+  void run(const Batch& batch) {
+    timed([&] { states = transformer.final_states(batch); });
+  }
+  ConstMatrixView logits_of(Index row, Index rows) {
+    ConstMatrixView result;
+    timed([&] { result = logits.of(states.view().block_rows(row, rows)); });
+    return result;
+  }
+  /// Divergences and agreement of rows of logits, p the reference's.
+  void add(ConstMatrixView p, ConstMatrixView q) {
+    std::vector<double> kl(static_cast<std::size_t>(p.rows()));
+    std::vector<Index> same(kl.size());
+    parallel_for(p.rows(), [&](Index i) {
+      const double log_p = log_sum_exp(p.row(i)), log_q = log_sum_exp(q.row(i));
+      double divergence = 0;
+      for (Index token = 0; token < p.cols(); ++token) {
+        const double log_ratio = (p(i, token) - log_p) - (q(i, token) - log_q);
+        divergence += std::exp(p(i, token) - log_p) * log_ratio;
+      }
+      kl[static_cast<std::size_t>(i)] = divergence;
+      same[static_cast<std::size_t>(i)] = best(p.row(i)) == best(q.row(i));
+    });
+    kl_total += sum(kl);
+    for (const Index one : same) agreeing += one;
+  }
+
+  const Transformer& transformer;
+  WindowLogits logits;
+  Matrix states;
+  std::vector<WindowLoss> windows;
+  double kl_total = 0, seconds = 0;
+  Index agreeing = 0;
+
+ private:
+  template <typename Work>
+  void timed(const Work& work) {
+    const auto start = std::chrono::steady_clock::now();
+    work();
+    seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
+};
+
 }  // namespace
 
 Perplexity perplexity(const Transformer& transformer, std::span<const std::int32_t> tokens,
@@ -101,56 +148,60 @@ Perplexity perplexity(const Transformer& transformer, std::span<const std::int32
 
 PredictionShift compare_predictions(const Transformer& reference, const Transformer& other,
                                     std::span<const std::int32_t> tokens, const WindowOptions& options) {
+  const Transformer* const others[] = {&other};
+  return compare_predictions(reference, others, tokens, options).front();
+}
+
+std::vector<PredictionShift> compare_predictions(const Transformer& reference,
+                                                 std::span<const Transformer* const> others,
+                                                 std::span<const std::int32_t> tokens,
+                                                 const WindowOptions& options) {
   const Index vocab = reference.model().config().vocab_size;
-  if (other.model().config().vocab_size != vocab)
-    throw Error(ErrorKind::kUsage,
-                fmt::format("{} has {} vocabulary entries, {} has {}: their predictions cannot be compared",
-                            reference.model().name(), vocab, other.model().name(),
-                            other.model().config().vocab_size));
   const TextWindows text(reference.model(), tokens, options);
-  WindowLogits reference_logits(reference), other_logits(other);
-  std::vector<WindowLoss> reference_windows, other_windows;
-  double kl_total = 0;
-  Index agreeing = 0, targets = 0;
-  Progress progress("comparing predictions", text.count());
+  WindowLogits reference_logits(reference);
+  std::vector<WindowLoss> reference_windows;
+  std::vector<Compared> compared;
+  for (const Transformer* other : others) {
+    const ModelConfig& config = other->model().config();
+    if (config.vocab_size != vocab)
+      throw Error(ErrorKind::kUsage,
+                  fmt::format("{} has {} vocabulary entries, {} has {}: their predictions cannot be compared",
+                              reference.model().name(), vocab, other->model().name(), config.vocab_size));
+    compared.emplace_back(*other);
+  }
+  Index targets = 0;
+  Progress progress("Comparing predictions", text.count());
   for (Index first = 0; first < text.count(); first += text.per_pass()) {
     const Index last = std::min(first + text.per_pass(), text.count());
     const Batch batch = text.batch(first, last);
     const Matrix reference_states = reference.final_states(batch);
-    const Matrix other_states = other.final_states(batch);
+    for (Compared& other : compared) other.run(batch);
     for (Index window = first; window < last; ++window) {
-      WindowLoss a{text.begin(window), text.targets(window), 0}, b = a;
+      WindowLoss loss{text.begin(window), text.targets(window), 0};
+      for (Compared& other : compared) other.windows.push_back(loss);
       for_predicting_rows(
           text, batch, window - first, window, reference_logits.rows(), [&](Index row, Index rows) {
             const ConstMatrixView p = reference_logits.of(reference_states.view().block_rows(row, rows));
-            const ConstMatrixView q = other_logits.of(other_states.view().block_rows(row, rows));
-            a.loss += sum(losses(batch, window - first, row, p));
-            b.loss += sum(losses(batch, window - first, row, q));
-            std::vector<double> kl(static_cast<std::size_t>(rows));
-            std::vector<Index> same(kl.size());
-            parallel_for(rows, [&](Index i) {
-              const double log_p = log_sum_exp(p.row(i)), log_q = log_sum_exp(q.row(i));
-              double divergence = 0;
-              for (Index token = 0; token < vocab; ++token) {
-                const double log_ratio = (p(i, token) - log_p) - (q(i, token) - log_q);
-                divergence += std::exp(p(i, token) - log_p) * log_ratio;
-              }
-              kl[static_cast<std::size_t>(i)] = divergence;
-              same[static_cast<std::size_t>(i)] = best(p.row(i)) == best(q.row(i));
-            });
-            kl_total += sum(kl);
-            for (const Index one : same) agreeing += one;
+            loss.loss += sum(losses(batch, window - first, row, p));
+            for (Compared& other : compared) {
+              const ConstMatrixView q = other.logits_of(row, rows);
+              other.windows.back().loss += sum(losses(batch, window - first, row, q));
+              other.add(p, q);
+            }
             targets += rows;
           });
-      reference_windows.push_back(a);
-      other_windows.push_back(b);
+      reference_windows.push_back(loss);
     }
     progress.advance(last - first);
   }
-  return {.reference = summed(text, std::move(reference_windows)),
-          .other = summed(text, std::move(other_windows)),
-          .mean_kl = kl_total / static_cast<double>(targets),
-          .top1_agreement = static_cast<double>(agreeing) / static_cast<double>(targets)};
+  std::vector<PredictionShift> shifts;
+  for (Compared& other : compared)
+    shifts.push_back({.reference = summed(text, reference_windows),
+                      .other = summed(text, std::move(other.windows)),
+                      .mean_kl = other.kl_total / static_cast<double>(targets),
+                      .top1_agreement = static_cast<double>(other.agreeing) / static_cast<double>(targets),
+                      .seconds = other.seconds});
+  return shifts;
 }
 
 }  // namespace defectoscope

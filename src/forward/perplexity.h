@@ -41,11 +41,17 @@ struct PredictionShift {
   Perplexity reference, other;
   double mean_kl = 0;         ///< mean over targets of KL(reference ‖ other), nats
   double top1_agreement = 0;  ///< share of targets where both rank the same token first
+  double seconds = 0;         ///< wall time of `other`'s passes; no two runs agree on it
 };
 
 /// Both models over the same text, their next-token distributions compared at every target. Vocabularies must
 /// be equal in size, else Error(kUsage). Otherwise as perplexity.
 PredictionShift compare_predictions(const Transformer& reference, const Transformer& other,
                                     std::span<const std::int32_t> tokens, const WindowOptions& options);
+/// The same for several models against one, which runs once.
+std::vector<PredictionShift> compare_predictions(const Transformer& reference,
+                                                 std::span<const Transformer* const> others,
+                                                 std::span<const std::int32_t> tokens,
+                                                 const WindowOptions& options);
 
 }  // namespace defectoscope

@@ -48,8 +48,16 @@ ModuleId ActivationMaxima::input_of(ModuleId id) {
   return id;
 }
 
-ActivationMaxima calibrate(const Model& model, std::span<const std::int32_t> tokens,
-                           const WindowOptions& options, ComputeType compute) {
+ActivationMaxima calibrate(const Model& model, std::span<const std::int32_t> tokens, WindowOptions options,
+                           ComputeType compute) {
+  const auto count = static_cast<Index>(tokens.size());
+  if (count < kFewestCalibrationTokens)
+    throw_bad_input({.what = "the calibration text is too short to give the inputs' ranges",
+                     .expected = std::to_string(kFewestCalibrationTokens) + " tokens at least",
+                     .got = std::to_string(count) + (count == 1 ? " token" : " tokens"),
+                     .hint = "give a text like the one the model will read; a few thousand tokens do"});
+  options.window = std::min(options.window, count);
+  options.stride = 0;
   const TextWindows text(model, tokens, options);
   ActivationMaxima maxima;
   const Transformer transformer(model, recording(maxima, compute));
@@ -58,24 +66,6 @@ ActivationMaxima calibrate(const Model& model, std::span<const std::int32_t> tok
     const Index last = std::min(first + text.per_pass(), text.count());
     transformer.final_states(text.batch(first, last));
     progress.advance(last - first);
-  }
-  return maxima;
-}
-
-ActivationMaxima calibrate(const Model& model, const std::vector<TokenIds>& rows, ComputeType compute) {
-  Index tokens = 0;
-  for (const TokenIds& row : rows) tokens += static_cast<Index>(row.size());
-  if (tokens < kFewestCalibrationTokens)
-    throw_bad_input({.what = "the calibration text is too short to give the inputs' ranges",
-                     .expected = std::to_string(kFewestCalibrationTokens) + " tokens at least",
-                     .got = std::to_string(tokens) + (tokens == 1 ? " token" : " tokens"),
-                     .hint = "give a text like the one the model will read; a few thousand tokens do"});
-  ActivationMaxima maxima;
-  const Transformer transformer(model, recording(maxima, compute));
-  Progress progress("Calibrating", static_cast<Index>(rows.size()));
-  for (const TokenIds& row : rows) {
-    transformer.final_states(Batch({row}));
-    progress.advance();
   }
   return maxima;
 }

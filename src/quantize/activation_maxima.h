@@ -26,13 +26,11 @@ class ActivationMaxima {
   std::map<ModuleId, std::vector<float>> channels_;
 };
 
-/// Runs the unquantized model over the windows of a calibration text; one pass. Throws as TextWindows does.
-ActivationMaxima calibrate(const Model& model, std::span<const std::int32_t> tokens,
-                           const WindowOptions& options, ComputeType compute);
-
-/// The same on sequences of any length. Throws Error(kBadInput) on fewer than kFewestCalibrationTokens tokens
-/// together: maxima over so few are no ranges.
-ActivationMaxima calibrate(const Model& model, const std::vector<TokenIds>& rows, ComputeType compute);
+/// Runs the unquantized model over a calibration text in windows of options.window (the text's length, where
+/// that is shorter) side by side; one pass. Throws Error(kBadInput) on fewer than kFewestCalibrationTokens
+/// tokens, whose maxima are no ranges.
+ActivationMaxima calibrate(const Model& model, std::span<const std::int32_t> tokens, WindowOptions options,
+                           ComputeType compute);
 inline constexpr Index kFewestCalibrationTokens = 16;
 
 }  // namespace defectoscope

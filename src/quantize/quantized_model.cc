@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "checkpoint/checkpoint.h"
 #include "kernels/gemm_int8.h"
 #include "quantize/quantized_linear.h"
@@ -56,6 +57,28 @@ TransformerOptions quantized(const Model& model, const QuantizedModelOptions& op
             if (options.scheme.static_activations) own.input_max = options.maxima->largest(id);
             return make_quantized_linear(weights, options.scheme, own);
           }};
+}
+
+void check_unquantized(const Model& model) {
+  const auto refuse = [&](const std::string& tensor, const std::string& got) {
+    throw_bad_input({.what = "the checkpoint is quantized already",
+                     .file = model.folder().string(),
+                     .tensor = tensor,
+                     .expected = "weights in f32, f16 or bf16",
+                     .got = got,
+                     .hint = "take the model's unquantized version"});
+  };
+  const std::filesystem::path config = model.folder() / "config.json";
+  std::error_code none;
+  if (std::filesystem::is_regular_file(config, none) &&
+      read_file(config).find("\"quantization_config\"") != std::string::npos)
+    refuse("config.json", "a quantization_config");
+  for (const ModuleId id : quantizable_modules(model)) {
+    const std::string name = module_path(model, id) + ".weight";
+    const auto stored = model.checkpoint().stored(name);
+    if (stored && stored->format != "f32" && stored->format != "f16" && stored->format != "bf16")
+      refuse(name, stored->format);
+  }
 }
 
 Index model_bytes(const Model& model) {

@@ -20,6 +20,10 @@ struct QuantizedModelOptions {
 /// Transformer. Throws Error(kUsage) as check_scheme does, and on static activations without maxima.
 TransformerOptions quantized(const Model& model, const QuantizedModelOptions& options);
 
+/// Throws Error(kBadInput) where a matmul's weights are quantized already, as the checkpoint or its
+/// config.json says: what a second rounding costs is not what the first did.
+void check_unquantized(const Model& model);
+
 /// Bytes of the checkpoint's tensors with the matmuls quantized as said.
 Index model_bytes(const Model& model, const QuantScheme& scheme, const ModuleSet& skipped);
 /// As they are.

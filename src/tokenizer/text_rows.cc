@@ -83,4 +83,20 @@ std::string join_rows(const std::vector<TextRow>& rows) {
   return text;
 }
 
+std::string join_lines_as_dataset(std::string_view text) {
+  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf", kBlank = " \t\r\n\v\f";
+  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
+  std::string joined;
+  bool first = true;
+  while (!text.empty()) {
+    const std::size_t end = text.find('\n');
+    const std::string_view line = text.substr(0, end == text.npos ? text.npos : end + 1);
+    text.remove_prefix(line.size());
+    if (!first) joined += "\n\n";
+    first = false;
+    if (line.find_first_not_of(kBlank) != line.npos) joined += line;
+  }
+  return joined;
+}
+
 }  // namespace defectoscope

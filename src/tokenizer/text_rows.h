@@ -30,4 +30,10 @@ std::vector<TextRow> choose_rows(const std::vector<TextRow>& rows, Index count, 
 /// The rows as one text again, a newline between them: for perplexity over a whole text.
 std::string join_rows(const std::vector<TextRow>& rows);
 
+/// A text as perplexity is published: lines with their end, blank ones empty, joined by two newlines. It is
+/// what
+/// `"\n\n".join(dataset["text"])` of the usual scripts makes of WikiText's rows. A byte-order mark is
+/// skipped.
+std::string join_lines_as_dataset(std::string_view text);
+
 }  // namespace defectoscope

@@ -94,5 +94,11 @@ TEST(Utf8, WellFormedSequencesSurviveAndIllFormedOnesAreFound) {
     EXPECT_EQ(find_invalid_utf8(text), 0u);
 }
 
+TEST(TextRows, ADatasetsLinesAreJoinedByTwoNewlinesAndBlankOnesAreEmpty) {
+  EXPECT_EQ(join_lines_as_dataset(" = A = \n \nb c\nd"), " = A = \n\n\n\n\nb c\n\n\nd");
+  EXPECT_EQ(join_lines_as_dataset("\xef\xbb\xbfone\n"), "one\n");
+  EXPECT_EQ(join_lines_as_dataset(""), "");
+}
+
 }  // namespace
 }  // namespace defectoscope

@@ -1,0 +1,160 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "analysis/journal.h"
+#include "analysis/scan.h"
+#include "base/error.h"
+#include "base/files.h"
+#include "base/version.h"
+#include "checkpoint/checkpoint.h"
+#include "cli/app.h"
+#include "cli/common.h"
+#include "cli/quant_options.h"
+#include "kernels/instruction_set.h"
+#include "quantize/study.h"
+#include "report/quantize_report.h"
+#include "tokenizer/tokenizer.h"
+
+namespace defectoscope {
+namespace {
+
+struct QuantizeCommand {
+  CommonOptions common;
+  WindowFlags windows;
+  SchemeFlags scheme;
+  std::string out, target, order = "measured";
+  Index draws = -1, rows = 1000;
+  std::uint64_t seed = 0;
+  bool json = false, find = false;
+};
+
+/// "5%" or "0.05".
+double parse_share(const std::string& text) {
+  std::size_t used = 0;
+  double value = 0;
+  try {
+    value = std::stod(text, &used);
+  } catch (const std::exception&) {
+    used = 0;
+  }
+  const bool percent = used > 0 && text.substr(used) == "%";
+  if (used == 0 || (!percent && used != text.size()) || !(value >= 0))
+    throw Error(
+        ErrorKind::kUsage,
+        fmt::format("--target-ppl-increase takes a share such as 5% or 0.05, not negative; got '{}'", text));
+  return percent ? value / 100 : value;
+}
+
+/// The life cycle by scan: on the calibration text where there is one, else on what the model samples.
+ScanResult scanned(const Model& model, const Tokenizer& tokenizer, const QuantizeCommand& command,
+                   const std::filesystem::path& out) {
+  ScanOptions options;
+  options.text = command.scheme.calibration;
+  options.rows = command.rows;
+  options.seed = command.seed;
+  options.compute = compute_type(command.windows);
+  ScanJournal journal(out / ".journal-scan");
+  ScanResult result = scan(model, tokenizer, options, journal);
+  return result;
+}
+
+std::vector<Index> found_layers(const ScanResult& scan) {
+  std::vector<Index> layers;
+  for (const auto& list : {scan.explosion_layers, scan.decay_layers})
+    for (const FoundLayer& found : list) layers.push_back(found.layer);
+  std::ranges::sort(layers);
+  layers.erase(std::ranges::unique(layers).begin(), layers.end());
+  return layers;
+}
+
+void run(const QuantizeCommand& command) {
+  constexpr Index kManyDraws = 20, kSmallModel = 50'000'000;
+  const RunClock clock;
+  apply(command.common);
+  const Model model = Model::open(model_folder(command.common.model));
+  check_unquantized(model);
+  const auto tokenizer = open_tokenizer(model.folder());
+  StudyOptions options;
+  options.windows = window_options(command.windows, model);
+  options.alpha = command.scheme.alpha;
+  smoothing_factors({}, {}, options.alpha);  // refuses an α outside [0, 1] before the work
+  options.compute = compute_type(command.windows);
+  options.seed = command.seed;
+  options.scheme = scheme_of(command.scheme, rtn_scheme());
+  options.auto_from_forecast = command.order == "forecast";
+  if (command.find || !command.target.empty())
+    options.target_increase = parse_share(command.target.empty() ? "5%" : command.target);
+  down_modules(model, command.scheme.skip);  // refuses layers that are not there
+  const EvaluationText text = read_evaluation_text(command.windows.text, *tokenizer, model);
+  const EvaluationText calibration = calibration_text(command.scheme, text, *tokenizer, model);
+  const TextWindows checked(model, text.tokens, options.windows);
+  const std::filesystem::path out = output_folder(command.out, model, "quantize");
+
+  const ScanResult scan = scanned(model, *tokenizer, command, out);
+  options.skip_layers = command.scheme.skip.empty() ? found_layers(scan) : command.scheme.skip;
+  options.draws = command.draws >= 0 ? command.draws : scan.parameters <= kSmallModel ? kManyDraws : 0;
+  ScanJournal journal(out / ".journal");
+  journal.set_key(fmt::format("quantize {} {} {} {} {} {} {} {} {} {}", kVersion, scan.fingerprint,
+                              text.sha256, calibration.sha256, options.windows.window, options.windows.stride,
+                              options.alpha, options.seed, command.windows.compute, instruction_set()));
+  QuantizeStudy study = study_quantization(model, text, calibration, &scan, options, journal);
+  study.skip_from_scan = command.scheme.skip.empty();
+  if (study.skip_layers.empty())
+    study.notes.emplace_back("scan finds no explosion or decay layer: there is nothing the paper would skip");
+
+  const QuantizeReport report{.study = study,
+                              .fingerprint = scan.fingerprint,
+                              .instruction_set = instruction_set(),
+                              .seed = command.seed};
+  write_quantize_report(report, clock.info(), out);
+  journal.clear();
+  ScanJournal(out / ".journal-scan").clear();
+  std::fputs((command.json ? quantize_json(report) : quantize_text(report, out.string())).c_str(), stdout);
+}
+
+}  // namespace
+
+void add_quantize(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("quantize",
+                                         "What 8-bit quantization costs this model, and how much is won back "
+                                         "by leaving few matrices in 16 bits");
+  auto options = std::make_shared<QuantizeCommand>();
+  add_model(*command, options->common, true);
+  add_window_options(*command, options->windows, true);
+  add_scheme_options(*command, options->scheme);
+  command->add_flag("--auto", options->find,
+                    "Find the smallest set of matrices whose skipping reaches --target-ppl-increase");
+  command
+      ->add_option("--target-ppl-increase", options->target,
+                   "Of the perplexity, over the unquantized model's (--auto; default: 5%)")
+      ->type_name("SHARE");
+  command->add_option("--auto-from", options->order, "The damage --auto orders matrices by")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"measured", "forecast"}));
+  command
+      ->add_option("--draws", options->draws,
+                   "Random skip sets of the same size, as a control (default: 20, none for large models)")
+      ->check(CLI::Range(Index{0}, Index{1000}))
+      ->type_name("N");
+  command->add_option("--rows", options->rows, "Calibration rows of the scan at most")
+      ->capture_default_str()
+      ->check(CLI::Range(Index{1}, Index{1000000}))
+      ->type_name("N");
+  command->add_option("--seed", options->seed, "Chooses the scan's rows and the random skip sets")
+      ->capture_default_str()
+      ->type_name("S");
+  command->add_option("--out", options->out, "Where results go (default: defectoscope-out/<model>-quantize)")
+      ->type_name("DIR");
+  add_threads(*command, options->common);
+  command->add_flag("--json", options->json, "Print quantize.json instead of the table");
+  command->footer(
+      "Writes quantize.json, table.csv, modules.csv and run.json (with the speeds) into --out. Without "
+      "--skip the "
+      "layers are those that scan finds. An interrupted run goes on where it stopped.");
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace defectoscope

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "forward/text_windows.h"
+
+namespace defectoscope {
+
+class Tokenizer;
+
+/// A text as perplexity reads it: lines joined as the usual scripts do (join_lines_as_dataset), tokenized
+/// once with the start token where the tokenizer adds one.
+struct EvaluationText {
+  std::string source;  ///< the file's name
+  std::string sha256;
+  TokenIds tokens;
+};
+/// Throws Error(kBadInput) where the file is missing or no UTF-8, or where an id has no row in the embedding.
+EvaluationText read_evaluation_text(const std::filesystem::path& file, const Tokenizer& tokenizer,
+                                    const Model& model);
+
+/// The window a user asked for, or (0) 2048 tokens, or the model's context where that is shorter.
+Index window_for(const Model& model, Index asked);
+
+}  // namespace defectoscope

@@ -1,0 +1,111 @@
+// perplexity and quantize as a user meets them: files, resumption, bad input.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/files.h"
+#include "program.h"
+
+namespace defectoscope {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using testing::AllOf;
+using testing::HasSubstr;
+
+std::string zoo(const char* name) { return (fs::path(DEFECTOSCOPE_SOURCE_DIR) / "zoo" / name).string(); }
+
+class QuantizeCommands : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = fs::temp_directory_path() / ("defectoscope-quantize-" + std::to_string(getpid()));
+    fs::remove_all(folder_);
+    make_folder(folder_);
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+  Outcome run(std::vector<std::string> arguments) { return run_defectoscope(arguments, {.folder = folder_}); }
+  void expect_refused(std::vector<std::string> arguments, int exit_code, const std::string& part) {
+    const Outcome outcome = run(arguments);
+    EXPECT_EQ(outcome.exit_code, exit_code) << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr(part));
+    EXPECT_FALSE(fs::exists(folder_ / "defectoscope-out/llama-base-quantize/quantize.json"));
+  }
+
+  fs::path folder_;
+};
+
+TEST_F(QuantizeCommands, PerplexityIsTheSameBytesAtAnyThreadCountWithItsWindowsKept) {
+  std::vector<std::string> results;
+  for (const char* threads : {"1", "2"}) {
+    const Outcome outcome = run({"perplexity", zoo("llama-base"), "--text", zoo("heldout.txt"), "--quantize",
+                                 "rtn", "--threads", threads, "--json"});
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+    results.push_back(outcome.out);
+  }
+  EXPECT_EQ(results[0], results[1]);
+  const json result = json::parse(results[0]);
+  EXPECT_EQ(result["schema"], "defectoscope.perplexity/1");
+  EXPECT_EQ(result["windows"].size(), 42u);
+  EXPECT_EQ(result["text"]["tokens"], 1353);
+  EXPECT_EQ(result["left_out"], 9);
+  const fs::path out = folder_ / "defectoscope-out/llama-base-perplexity";
+  EXPECT_EQ(read_file(out / "perplexity.json"), results[0]);
+  EXPECT_TRUE(fs::exists(out / "windows.csv"));
+  EXPECT_FALSE(fs::exists(out / ".journal"));
+}
+
+TEST_F(QuantizeCommands, TheTableOfThePaperIsMadeForTheDefaultModel) {
+  write_file(folder_ / "text.txt", read_file(zoo("heldout.txt")).substr(0, 1200));
+  const Outcome outcome =
+      run({"quantize", "--text", "text.txt", "--draws", "3", "--rows", "50", "--threads", "1"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  for (const char* part : {"RTN, skip", "SmoothQuant, skip", "LLM.int8()", "FP8 e4m3", "Rank correlation"})
+    EXPECT_THAT(outcome.out, HasSubstr(part));
+  const fs::path out = folder_ / "defectoscope-out/llama-base-quantize";
+  for (const char* file : {"quantize.json", "table.csv", "modules.csv", "speed.csv", "run.json"})
+    EXPECT_TRUE(fs::exists(out / file)) << file;
+  const json result = json::parse(read_file(out / "quantize.json"));
+  EXPECT_EQ(result["table"].size(), 8u);
+  EXPECT_EQ(result["options"]["skip_from_scan"], true);
+  EXPECT_EQ(result["modules"].size(), 42u);
+  EXPECT_LT(result["table"][2]["mean_kl"], result["table"][1]["mean_kl"]);
+}
+
+TEST_F(QuantizeCommands, WhatCannotBeDoneIsSaid) {
+  write_file(folder_ / "short.txt", "Two words\n");
+  const std::string model = zoo("llama-base"), text = zoo("heldout.txt");
+  const auto quantize = [&](std::vector<std::string> more) {
+    std::vector<std::string> arguments{"quantize", model, "--text", text, "--threads", "1"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return arguments;
+  };
+  expect_refused({"quantize", model, "--text", "short.txt"}, 3, "shorter than one window");
+  expect_refused({"perplexity", model, "--text", "short.txt"}, 3, "shorter than one window");
+  expect_refused({"perplexity", model, "--text", "none.txt"}, 3, "none.txt");
+  expect_refused({"perplexity", model, "--text", text, "--window", "64"}, 2, "context of 32");
+  expect_refused({"perplexity", model, "--text", text, "--quantize", "gptq"}, 2, "smoothquant");
+  expect_refused({"perplexity", model, "--text", text, "--wbits", "1"}, 2, "between 2 and 16");
+  expect_refused(quantize({"--alpha", "1.5"}), 2, "between 0 and 1");
+  expect_refused(quantize({"--skip", "7"}), 2, "layers 1 to 6");
+  expect_refused(quantize({"--auto", "--target-ppl-increase", "-5%"}), 2, "not negative");
+  expect_refused(quantize({"--auto", "--target-ppl-increase", "much"}), 2, "'much'");
+  write_file(folder_ / "one.txt", "x\n");
+  expect_refused(quantize({"--calibration", "one.txt", "--skip", "1"}), 3,
+                 "too short to give the inputs' ranges");
+}
+
+TEST_F(QuantizeCommands, ACheckpointThatIsQuantizedAlreadyIsRefused) {
+  fs::copy(zoo("llama-base"), folder_ / "model", fs::copy_options::recursive);
+  json config = json::parse(read_file(folder_ / "model/config.json"));
+  config["quantization_config"] = {{"quant_method", "bitsandbytes"}};
+  write_file(folder_ / "model/config.json", config.dump());
+  const Outcome outcome = run({"quantize", "model", "--text", zoo("heldout.txt")});
+  EXPECT_EQ(outcome.exit_code, 3);
+  EXPECT_THAT(outcome.err, HasSubstr("quantiz"));
+}
+
+}  // namespace
+}  // namespace defectoscope
