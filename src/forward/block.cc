@@ -21,6 +21,20 @@ void copy_rows(ConstMatrixView from, MatrixView to) {
     std::copy(from.row(i).begin(), from.row(i).end(), to.row(i).begin());
 }
 
+/// Tokens that see nothing but themselves: their attention is exactly 1, and no query or key matters.
+bool are_alone(const Pass& pass) {
+  return pass.caches.empty() && !pass.observer.wants_attention() &&
+         static_cast<Index>(pass.batch.sequences.size()) == pass.batch.rows();
+}
+
+/// What a lone token's heads give: the value of the key-value head they read.
+void repeat_values(const ModelConfig& config, ConstMatrixView value, MatrixView context) {
+  const Index share = config.heads / config.kv_heads, dim = config.head_dim;
+  for (Index i = 0; i < value.rows(); ++i)
+    for (Index h = 0; h < config.heads; ++h)
+      std::copy_n(&value(i, h / share * dim), dim, &context(i, h * dim));
+}
+
 }  // namespace
 
 Block::Block(const Model& model, Index layer_index, const TransformerOptions& options)
@@ -74,9 +88,10 @@ void Block::forward(const Pass& pass, MatrixView states) const {
     if (sum_norm_) apply_norm(config_, attention_post_norm_, states, states);
   }
   observer.on_states(layer_index_, Tap::kBeforeFfn, pass.batch, states);
-  ffn(states, normed, pass.workspace);
+  const bool with_ffn = !observer.without_ffn(layer_index_);
+  if (with_ffn) ffn(states, normed, pass.workspace);
   if (parallel_ && with_attention) add(attended, states);
-  add(normed, states);
+  if (with_ffn) add(normed, states);
   if (sum_norm_) apply_norm(config_, ffn_post_norm_, states, states);
 }
 
@@ -86,9 +101,15 @@ void Block::attention(const Pass& pass, ConstMatrixView x, MatrixView y) const {
   if (pre_norm_) apply_norm(config_, attention_norm_, x, workspace.normed(rows));
   const ConstMatrixView input = pre_norm_ ? ConstMatrixView(workspace.normed(rows)) : x;
   const MatrixView query = workspace.query(rows), key = workspace.key(rows), value = workspace.value(rows);
+  value_->apply(input, value);
+  if (are_alone(pass)) {
+    repeat_values(config_, value, workspace.context(rows));
+    output_->apply(workspace.context(rows), y);
+    if (output_norm_) apply_norm(config_, attention_post_norm_, y, y);
+    return;
+  }
   query_->apply(input, query);
   key_->apply(input, key);
-  value_->apply(input, value);
   apply_head_norm(config_, query_norm_, query);
   apply_head_norm(config_, key_norm_, key);
   if (config_.architecture->position == PositionKind::kRotaryHalf ||

@@ -36,6 +36,7 @@ Batch::Batch(std::vector<TokenIds> tokens) : sequences(std::move(tokens)), begin
 void Observer::on_states(Index, Tap, const Batch&, MatrixView) {}
 void Observer::on_attention(Index, const Batch&, std::span<const float>) {}
 bool Observer::without_attention(Index) const { return false; }
+bool Observer::without_ffn(Index) const { return false; }
 bool Observer::stop_after(Index) const { return false; }
 
 Transformer::Parts::Parts(const Model& opened, const TransformerOptions& chosen)
@@ -115,13 +116,15 @@ void Transformer::run(const Batch& batch, Observer& observer) const { parts_->ru
 
 Matrix Transformer::final_states(const Batch& batch) const {
   Observer nothing;
-  return parts_->run(batch, nothing, {});
+  const auto& intervention = parts_->options.intervention;
+  return parts_->run(batch, intervention ? *intervention : nothing, {});
 }
 
 Matrix Transformer::run_cached(const Batch& batch, std::span<KvCache> caches) const {
   assert(caches.size() == batch.sequences.size());
   Observer nothing;
-  Matrix states = parts_->run(batch, nothing, caches);
+  const auto& intervention = parts_->options.intervention;
+  Matrix states = parts_->run(batch, intervention ? *intervention : nothing, caches);
   for (std::size_t i = 0; i < caches.size(); ++i)
     caches[i].advance(static_cast<Index>(batch.sequences[i].size()));
   return states;

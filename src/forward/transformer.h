@@ -40,6 +40,8 @@ class Observer {
   virtual void on_attention(Index layer_index, const Batch& batch, std::span<const float> received);
   /// True skips attention in this layer (Attention(x) = 0).
   virtual bool without_attention(Index layer_index) const;
+  /// True skips the FFN in this layer (FFN(x) = 0).
+  virtual bool without_ffn(Index layer_index) const;
   /// True ends run() after this layer's kAfterLayer.
   virtual bool stop_after(Index layer_index) const;
 };
@@ -67,6 +69,9 @@ struct TransformerOptions {
   /// Keep each layer's Linears once built. Mapped weights cost nothing to keep; layouts that must be copied
   /// (GPT-2, fused QKV) and quantized layers take their size in memory. False: one layer in flight.
   bool keep_layers = true;
+  /// Changes the residual stream in every pass that takes no observer of its own: final_states, run_cached,
+  /// sample, and so perplexity.
+  std::shared_ptr<Observer> intervention;
   /// Sampling decodes as many sequences at once as their keys and values fit into this.
   Index kv_cache_bytes = Index{512} << 20;
 };

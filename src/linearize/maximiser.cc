@@ -9,7 +9,7 @@
 namespace defectoscope {
 namespace {
 
-constexpr double kFirstAngle = 0.2;     // radians of a first step
+constexpr double kFirstAngle = 0.2;  // radians of a first step
 constexpr double kLargestAngle = 0.8;
 constexpr double kSmallestAngle = 1e-6;  // below it f32 sees no difference
 constexpr double kArmijo = 1e-4;
@@ -60,10 +60,10 @@ struct Climber {
       make_tangent(trial, gradient);
       const double before = product(gradient, gradient);
       const double beta =
-          before > 0 ? std::max(0.0, (product(slope_there, slope_there) - product(slope_there, gradient)) / before)
-                     : 0;
-      for (std::size_t i = 0; i < direction.size(); ++i)
-        direction[i] = slope_there[i] + beta * direction[i];
+          before > 0
+              ? std::max(0.0, (product(slope_there, slope_there) - product(slope_there, gradient)) / before)
+              : 0;
+      for (std::size_t i = 0; i < direction.size(); ++i) direction[i] = slope_there[i] + beta * direction[i];
       x = trial;
       gradient = std::move(slope_there);
       value = reached;
@@ -89,7 +89,8 @@ struct Climber {
 
 }  // namespace
 
-std::vector<LocalMaximum> ascend(const RealFfn& ffn, ConstMatrixView starts, const MaximiserOptions& options) {
+std::vector<LocalMaximum> ascend(const RealFfn& ffn, ConstMatrixView starts,
+                                 const MaximiserOptions& options) {
   const Index d = ffn.hidden_size();
   const double radius = ffn.radius();
   std::vector<Climber> climbers(static_cast<std::size_t>(starts.rows()));
@@ -142,7 +143,8 @@ std::vector<LocalMaximum> ascend(const RealFfn& ffn, ConstMatrixView starts, con
   Matrix x(starts.rows(), d), outputs(starts.rows(), d);
   for (Index r = 0; r < x.rows(); ++r)
     for (Index i = 0; i < d; ++i)
-      x(r, i) = static_cast<float>(radius * climbers[static_cast<std::size_t>(r)].x[static_cast<std::size_t>(i)]);
+      x(r, i) =
+          static_cast<float>(radius * climbers[static_cast<std::size_t>(r)].x[static_cast<std::size_t>(i)]);
   ffn.apply(x, outputs);
   std::vector<LocalMaximum> results;
   for (Index r = 0; r < x.rows(); ++r) {

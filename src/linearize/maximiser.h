@@ -7,8 +7,10 @@
 namespace defectoscope {
 
 struct MaximiserOptions {
-  Index max_steps = 400;    ///< evaluations of value and gradient a start may take
-  double tolerance = 1e-4;  ///< tangential gradient times radius over value at which a start has arrived
+  Index max_steps = 400;  ///< evaluations of value and gradient a start may take
+  /// Tangential gradient times radius over value at which a start has arrived: what values in f32, good to
+  /// 1e-7, can still tell apart; near an isolated maximum some hundredths of a degree.
+  double tolerance = 1e-3;
 };
 
 /// A local maximum of ‖FFN(x)‖ over the sphere of radius ffn.radius().

@@ -66,6 +66,14 @@ void add_bias(const std::vector<float>& bias, Matrix& x) {
     for (std::size_t j = 0; j < bias.size(); ++j) x.row(r)[j] += bias[j];
 }
 
+/// body(row) for each row, in parallel where a row is long enough to be worth it.
+template <typename Body>
+void for_rows(Index rows, Index width, Body body) {
+  constexpr Index kWorthIt = 2048;
+  if (width >= kWorthIt) return parallel_for(rows, body);
+  for (Index r = 0; r < rows; ++r) body(r);
+}
+
 const NormWeights& input_norm(const LayerNorms& norms, const ModelConfig& config) {
   return config.architecture->placement == NormPlacement::kPost ? *norms.between : *norms.ffn_in;
 }
@@ -99,7 +107,7 @@ RealFfn::Forward RealFfn::forward(ConstMatrixView x) const {
   pass.in.resize(static_cast<std::size_t>(k));
   pass.out.resize(static_cast<std::size_t>(k));
   Matrix y(k, config_.hidden_size);
-  parallel_for(k, [&](Index r) {
+  for_rows(k, width, [&](Index r) {
     pass.in[static_cast<std::size_t>(r)] = normalize(in_, config_, x.row(r), y.row(r));
   });
   pass.up = Matrix(k, width);
@@ -111,7 +119,7 @@ RealFfn::Forward RealFfn::forward(ConstMatrixView x) const {
     add_bias(ffn.gate.bias, pass.gate);
   }
   Matrix hidden(k, width);
-  parallel_for(k, [&](Index r) {
+  for_rows(k, width, [&](Index r) {
     for (Index j = 0; j < width; ++j) {
       const double a = gated ? pass.gate(r, j) : pass.up(r, j);
       const double value = activation_jet(config_.activation, a).d0;
@@ -121,7 +129,7 @@ RealFfn::Forward RealFfn::forward(ConstMatrixView x) const {
   pass.result = Matrix(k, config_.hidden_size);
   block_apply(ffn.down.weight, hidden, pass.result);
   add_bias(ffn.down.bias, pass.result);
-  parallel_for(k, [&](Index r) {
+  for_rows(k, width, [&](Index r) {
     const std::span<float> row = pass.result.row(r);
     pass.out[static_cast<std::size_t>(r)] = normalize(*norms_.ffn_out, config_, row, row);
   });
@@ -140,7 +148,7 @@ std::vector<double> RealFfn::norm_gradient(ConstMatrixView x, MatrixView gradien
   const Forward pass = forward(x);
   std::vector<double> sizes(static_cast<std::size_t>(k));
   Matrix back(k, config_.hidden_size);
-  parallel_for(k, [&](Index r) {
+  for_rows(k, width, [&](Index r) {
     const std::span<const float> row = pass.result.row(r);
     double square = 0;
     for (const float value : row) square += static_cast<double>(value) * static_cast<double>(value);
@@ -152,12 +160,11 @@ std::vector<double> RealFfn::norm_gradient(ConstMatrixView x, MatrixView gradien
   });
   Matrix hidden(k, width), into_gate(gated ? k : 0, width);
   block_apply_transpose(ffn.down.weight, back, hidden);
-  parallel_for(k, [&](Index r) {
+  for_rows(k, width, [&](Index r) {
     for (Index j = 0; j < width; ++j) {
       const double from_above = hidden(r, j);
       if (!gated) {
-        hidden(r, j) =
-            static_cast<float>(from_above * activation_jet(config_.activation, pass.up(r, j)).d1);
+        hidden(r, j) = static_cast<float>(from_above * activation_jet(config_.activation, pass.up(r, j)).d1);
         continue;
       }
       const ActivationJet jet = activation_jet(config_.activation, pass.gate(r, j));
@@ -172,7 +179,7 @@ std::vector<double> RealFfn::norm_gradient(ConstMatrixView x, MatrixView gradien
     for (Index r = 0; r < k; ++r)
       for (Index i = 0; i < gradient.cols(); ++i) gradient(r, i) += through_gate(r, i);
   }
-  parallel_for(k, [&](Index r) {
+  for_rows(k, width, [&](Index r) {
     normalize_back(in_, config_, pass.in[static_cast<std::size_t>(r)], gradient.row(r));
   });
   return sizes;

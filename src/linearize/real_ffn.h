@@ -10,8 +10,8 @@
 namespace defectoscope {
 
 /// The real FFN of one layer, its norms included and its residual not, with the exact gradient of the size of
-/// its output: FFN(x) = N_out(W2 (σ(W1 y + b1) ∘ (W3 y + b3)) + b2), y = N_in(x); plain: W2 σ(W3 y + b3) + b2.
-/// Post-norm families: N_in is the norm between attention and FFN; families without a norm before the FFN
+/// its output: FFN(x) = N_out(W2 (σ(W1 y + b1) ∘ (W3 y + b3)) + b2), y = N_in(x); plain: W2 σ(W3 y + b3) +
+/// b2. Post-norm families: N_in is the norm between attention and FFN; families without a norm before the FFN
 /// (OLMo-2): y = x.
 class RealFfn {
  public:

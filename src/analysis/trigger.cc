@@ -1,0 +1,191 @@
+#include "analysis/trigger.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "analysis/census.h"
+#include "analysis/journal.h"
+#include "base/error.h"
+#include "base/progress.h"
+#include "base/random.h"
+#include "kernels/pointwise.h"
+#include "spectral/lapack.h"
+#include "tokenizer/tokenizer.h"
+
+namespace defectoscope {
+namespace {
+
+constexpr Index kPiece = 2048;      // rows through the model at once
+constexpr Index kColumnStarts = 8;  // columns of V the maximiser starts from, beside the leading ones
+
+/// Coefficients along v before one layer's FFN.
+class CoefficientTap final : public Observer {
+ public:
+  CoefficientTap(Index layer_index, std::span<const float> v) : layer_index_(layer_index), v_(v) {}
+  void on_states(Index layer_index, Tap tap, const Batch&, MatrixView states) override {
+    if (layer_index != layer_index_ || tap != Tap::kBeforeFfn) return;
+    for (Index i = 0; i < states.rows(); ++i) values.push_back(static_cast<float>(dot(states.row(i), v_)));
+  }
+  bool without_ffn(Index layer_index) const override { return layer_index == layer_index_; }
+  bool stop_after(Index layer_index) const override { return layer_index == layer_index_; }
+  std::vector<float> values;
+
+ private:
+  Index layer_index_;
+  std::span<const float> v_;
+};
+
+/// Right singular vectors of F as rows, values descending.
+struct RightVectors {
+  std::vector<double> values;
+  Matrix rows;
+};
+
+RightVectors all_right_vectors(const LinearOperator& f) {
+  const Index d = f.cols();
+  const DoubleMatrix matrix = form(f);
+  DoubleMatrix transposed(d, f.rows()), gram(d, d);
+  for (Index r = 0; r < f.rows(); ++r)
+    for (Index c = 0; c < d; ++c) transposed(c, r) = matrix(r, c);
+  rows_by_rows(transposed.view(), transposed.view(), gram.view());
+  const SymmetricEigen eigen = lapack_top_symmetric(gram, d);
+  RightVectors right{{}, Matrix(d, d)};
+  for (Index i = 0; i < d; ++i) {
+    right.values.push_back(std::sqrt(std::max(0.0, eigen.values[static_cast<std::size_t>(i)])));
+    for (Index j = 0; j < d; ++j) right.rows(i, j) = static_cast<float>(eigen.vectors(i, j));
+  }
+  return right;
+}
+
+std::vector<float> ffn_norms(const Transformer& transformer, Index layer_index, const Matrix& rows,
+                             double scale) {
+  std::vector<float> norms;
+  for (Index first = 0; first < rows.rows(); first += kPiece) {
+    check_interrupt();
+    const Index count = std::min(kPiece, rows.rows() - first);
+    Matrix x(count, rows.cols()), y(count, rows.cols());
+    for (Index r = 0; r < count; ++r)
+      for (Index i = 0; i < x.cols(); ++i)
+        x(r, i) = static_cast<float>(scale * static_cast<double>(rows(first + r, i)));
+    transformer.run_ffn(layer_index, x, y);
+    for (Index r = 0; r < count; ++r) norms.push_back(static_cast<float>(norm(y.row(r))));
+  }
+  return norms;
+}
+
+/// Figure 8: every column of V, both signs, through the real FFN.
+void columns_through_ffn(const Transformer& transformer, const LinearizedLayer& linearized, double radius,
+                         TriggerLayer& layer, Matrix& starts) {
+  RightVectors right = all_right_vectors(linearized.form(LinearForm::kFfn));
+  layer.values = std::move(right.values);
+  layer.plus = ffn_norms(transformer, layer.layer - 1, right.rows, radius);
+  layer.minus = ffn_norms(transformer, layer.layer - 1, right.rows, -radius);
+  const auto row = right.rows.row(0);
+  layer.right.assign(row.begin(), row.end());
+  if (layer.minus[0] > layer.plus[0]) {
+    for (float& value : layer.right) value = -value;
+    std::swap(layer.plus[0], layer.minus[0]);
+  }
+  layer.leading_norm = layer.plus[0];
+  std::vector<std::size_t> order(layer.plus.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  const auto largest = [&](std::size_t i) { return std::max(layer.plus[i], layer.minus[i]); };
+  for (std::size_t i = 1; i < order.size(); ++i)
+    layer.runner_up_norm = std::max<double>(layer.runner_up_norm, largest(i));
+  layer.exploding =
+      std::ranges::count_if(order, [&](std::size_t i) { return 2 * largest(i) >= layer.leading_norm; });
+  std::ranges::stable_sort(order, [&](std::size_t a, std::size_t b) { return largest(a) > largest(b); });
+  order.resize(std::min(order.size(), static_cast<std::size_t>(kColumnStarts)));
+  starts = Matrix(static_cast<Index>(order.size()), right.rows.cols());
+  for (std::size_t k = 0; k < order.size(); ++k) {
+    const float sign = layer.minus[order[k]] > layer.plus[order[k]] ? -1.0f : 1.0f;
+    for (Index i = 0; i < starts.cols(); ++i)
+      starts(static_cast<Index>(k), i) = sign * right.rows(static_cast<Index>(order[k]), i);
+  }
+}
+
+double median_of(std::vector<float> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::ranges::nth_element(values, middle);
+  return *middle;
+}
+
+}  // namespace
+
+std::int32_t first_token_of(const Model& model, const Tokenizer& tokenizer) {
+  if (tokenizer.start_token() >= 0) return tokenizer.start_token();
+  const auto configured = model.config().bos_token;
+  if (configured && *configured >= 0 && *configured < model.config().vocab_size)
+    return static_cast<std::int32_t>(*configured);
+  return 0;
+}
+
+std::vector<float> entry_coefficients(const Transformer& transformer, Index layer_index,
+                                      std::span<const float> v, std::int32_t first_token,
+                                      ScanJournal& journal) {
+  const Index vocabulary = transformer.model().config().vocab_size;
+  const bool second = first_token >= 0;
+  const Index at_once = second ? kPiece / 2 : kPiece;
+  std::vector<float> coefficients;
+  Progress progress(second ? "Coefficients at second position" : "Coefficients at first position",
+                    vocabulary);
+  for (Index first = 0; first < vocabulary; first += at_once) {
+    const Index count = std::min(at_once, vocabulary - first);
+    const std::string name = fmt::format("coefficients-{}-{}-{:07}", layer_index + 1, first_token, first);
+    std::vector<float> piece;
+    if (const auto kept = journal.get(name)) {
+      piece = RecordReader(*kept).list<float>();
+    } else {
+      std::vector<TokenIds> sequences;
+      for (Index i = first; i < first + count; ++i) {
+        const auto token = static_cast<std::int32_t>(i);
+        sequences.push_back(second ? TokenIds{first_token, token} : TokenIds{token});
+      }
+      CoefficientTap tap(layer_index, v);
+      transformer.run(Batch(std::move(sequences)), tap);
+      for (std::size_t i = second ? 1 : 0; i < tap.values.size(); i += second ? 2 : 1)
+        piece.push_back(tap.values[i]);
+      RecordWriter writer;
+      writer.list(piece);
+      journal.put(name, writer.bytes());
+    }
+    coefficients.insert(coefficients.end(), piece.begin(), piece.end());
+    progress.advance(count);
+  }
+  return coefficients;
+}
+
+Trigger analyse_trigger(const Transformer& transformer, const Tokenizer& tokenizer,
+                        const TriggerOptions& options, ScanJournal& journal) {
+  const Model& model = transformer.model();
+  check_layers(options.layers, model, "--layer");
+  Trigger trigger;
+  trigger.first_token = options.first_token >= 0 ? options.first_token : first_token_of(model, tokenizer);
+  if (trigger.first_token >= model.config().vocab_size)
+    throw_bad_input({.what = "the first token is not in the vocabulary",
+                     .file = model.folder().string(),
+                     .expected = fmt::format("an id from 0 to {}", model.config().vocab_size - 1),
+                     .got = std::to_string(trigger.first_token)});
+  if (trigger.first_token < tokenizer.size())
+    trigger.first_token_text = readable_token(tokenizer, trigger.first_token);
+  for (const Index number : options.layers) {
+    TriggerLayer& layer = trigger.layers.emplace_back();
+    layer.layer = number;
+    const LinearizedLayer linearized(model.layer(number - 1), model.config(), options.linearize);
+    const double radius = RealFfn(linearized.weights(), model.config()).radius();
+    Matrix starts;
+    columns_through_ffn(transformer, linearized, radius, layer, starts);
+    layer.inputs = find_trigger_inputs(linearized, model.config(), starts, options.direction,
+                                       Random(options.seed, static_cast<std::uint64_t>(number)).next_u64());
+    layer.first = entry_coefficients(transformer, number - 1, layer.right, -1, journal);
+    layer.second = entry_coefficients(transformer, number - 1, layer.right, trigger.first_token, journal);
+    layer.first_median = median_of(layer.first);
+    layer.second_median = median_of(layer.second);
+  }
+  return trigger;
+}
+
+}  // namespace defectoscope
