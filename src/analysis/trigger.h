@@ -14,7 +14,7 @@ class ScanJournal;
 class Tokenizer;
 
 struct TriggerOptions {
-  std::vector<Index> layers;         ///< explosion layers, 1-based
+  std::vector<Index> layers;              ///< explosion layers, 1-based
   std::span<const float> direction = {};  ///< [d] the empirical one, unit; may be empty
   LinearizeOptions linearize = {};
   std::int32_t first_token = -1;  ///< stands before every entry at second position; −1: see first_token_of

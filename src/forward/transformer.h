@@ -71,7 +71,7 @@ struct TransformerOptions {
   bool keep_layers = true;
   /// Changes the residual stream in every pass that takes no observer of its own: final_states, run_cached,
   /// sample, and so perplexity.
-  std::shared_ptr<Observer> intervention;
+  std::shared_ptr<Observer> intervention = nullptr;
   /// Sampling decodes as many sequences at once as their keys and values fit into this.
   Index kv_cache_bytes = Index{512} << 20;
 };
