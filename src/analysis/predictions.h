@@ -28,7 +28,7 @@ struct LayerPredictions {
 
 struct PredictionOptions {
   std::span<const float> direction;  ///< [d] empirical, unit
-  LinearizeOptions linearize;
+  LinearizeOptions linearize = {};
   std::uint64_t seed = 0;
 };
 

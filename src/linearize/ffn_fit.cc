@@ -112,7 +112,7 @@ FfnInput ffn_input(const LayerWeights& layer, const ModelConfig& config, InputCo
     return input;
   }
   if (covariance == InputCovariance::kIdentity) return input;
-  const LayerNorms norms = norms_by_role(layer, architecture);
+  const NormRoles norms = norms_by_role(layer, architecture);
   const NormWeights& norm = architecture.placement == NormPlacement::kPost ? *norms.between : *norms.ffn_in;
   if (!norm.defined()) return input;
   input.gain.assign(norm.gain.begin(), norm.gain.end());

@@ -297,7 +297,7 @@ LinearizedLayer::LinearizedLayer(LayerWeights weights, const ModelConfig& config
   require_finite(parts.weights.attention.value.weight);
   require_finite(parts.weights.attention.output.weight);
 
-  const LayerNorms norms = norms_by_role(parts.weights, *config.architecture);
+  const NormRoles norms = norms_by_role(parts.weights, *config.architecture);
   const auto form_of = [&](const NormWeights* norm) {
     return norm_form(*norm, config, options.paper_parity);
   };

@@ -45,9 +45,9 @@ NormForm norm_form(const NormWeights& norm, const ModelConfig& config, bool pape
   return form;
 }
 
-LayerNorms norms_by_role(const LayerWeights& layer, const ArchitectureSpec& architecture) {
+NormRoles norms_by_role(const LayerWeights& layer, const ArchitectureSpec& architecture) {
   static const NormWeights kNone;
-  LayerNorms norms{&kNone, &kNone, &kNone, &kNone, &kNone, &kNone};
+  NormRoles norms{&kNone, &kNone, &kNone, &kNone, &kNone, &kNone};
   const NormWeights& after_attention = first_defined(layer.attention_post_norm, layer.attention_norm);
   const NormWeights& after_ffn = first_defined(layer.ffn_post_norm, layer.ffn_norm);
   switch (architecture.placement) {

@@ -23,7 +23,7 @@ struct NormForm {
 NormForm norm_form(const NormWeights& norm, const ModelConfig& config, bool paper_parity);
 
 /// The norms of a layer by where they act; a role the family's placement lacks has no gain.
-struct LayerNorms {
+struct NormRoles {
   const NormWeights* attention_in;   ///< A0
   const NormWeights* attention_out;  ///< post-norm of the attention's output (sandwich, output)
   const NormWeights* ffn_in;         ///< F0
@@ -31,6 +31,6 @@ struct LayerNorms {
   const NormWeights* between;        ///< N1 of L = N2 (I + F) N1 (I + A) (post)
   const NormWeights* last;           ///< N2
 };
-LayerNorms norms_by_role(const LayerWeights& layer, const ArchitectureSpec& architecture);
+NormRoles norms_by_role(const LayerWeights& layer, const ArchitectureSpec& architecture);
 
 }  // namespace defectoscope

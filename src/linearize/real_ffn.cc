@@ -74,7 +74,7 @@ void for_rows(Index rows, Index width, Body body) {
   for (Index r = 0; r < rows; ++r) body(r);
 }
 
-const NormWeights& input_norm(const LayerNorms& norms, const ModelConfig& config) {
+const NormWeights& input_norm(const NormRoles& norms, const ModelConfig& config) {
   return config.architecture->placement == NormPlacement::kPost ? *norms.between : *norms.ffn_in;
 }
 

@@ -35,7 +35,7 @@ class RealFfn {
 
   const LayerWeights& layer_;
   const ModelConfig& config_;
-  LayerNorms norms_;
+  NormRoles norms_;
   const NormWeights& in_;
 };
 
