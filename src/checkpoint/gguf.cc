@@ -1,15 +1,43 @@
 #include "checkpoint/gguf.h"
 
 #include <algorithm>
+#include <cstring>
 #include <regex>
 
 #include "base/error.h"
 #include "checkpoint/gguf_blocks.h"
-#include "checkpoint/gguf_rows.h"
 #include "checkpoint/strict_json.h"
 
 namespace defectoscope {
 namespace {
+
+/// What a format's values become: plain types stay as they are, quantized ones are f32.
+DType dtype_of(const GgufFormat& format) {
+  if (format.unpack != nullptr) return DType::kF32;
+  for (const DType type : {DType::kF32, DType::kF16, DType::kBF16, DType::kF64, DType::kI8, DType::kI16,
+                           DType::kI32, DType::kI64})
+    if (dtype_name(type) == format.name) return type;
+  return DType::kU8;  // not reached: every plain format has its dtype
+}
+
+/// Writes one stored row.
+struct RowReader {
+  const GgufFormat& format;
+  const std::byte* data;
+  Index cols;
+
+  void operator()(Index row, std::byte* out) const {
+    const Index row_bytes = cols / format.block_values * format.block_bytes;
+    const std::byte* from = data + row * row_bytes;
+    if (format.unpack == nullptr) {
+      std::memcpy(out, from, static_cast<std::size_t>(row_bytes));
+      return;
+    }
+    for (Index block = 0; block < cols / format.block_values; ++block)
+      format.unpack(reinterpret_cast<const std::uint8_t*>(from + block * format.block_bytes),
+                    reinterpret_cast<float*>(out) + block * format.block_values);
+  }
+};
 
 /// Adds tensors of one file to a set.
 class Adder {
@@ -18,20 +46,20 @@ class Adder {
         TensorSet& set)
       : file_(std::move(file)), metadata_(metadata), first_(first), set_(set) {}
 
-  void add(const GgufTensor& entry, GgufPlace place) {
+  void add(const GgufTensor& entry, TensorPlace place) {
     entry_ = &entry;
     const GgufFormat& format = format_of(entry);
     std::vector<Index> shape(entry.dimensions.rbegin(), entry.dimensions.rend());
-    GgufRows rows{&format, nullptr, 1, shape.empty() ? 1 : shape.back()};
-    for (std::size_t i = 0; i + 1 < shape.size(); ++i) rows.rows *= shape[i];
-    const std::span<const std::byte> bytes = data_of(entry, rows);
-    rows.data = bytes.data();
-    undo(place.change, shape, rows);
-    Tensor tensor{std::move(place.name), gguf_dtype(format), std::move(shape), rows.data, file_};
-    if (format.unpack == nullptr && rows.heads == 0 && !rows.transposed) return set_.add(tensor);
+    const std::span<const std::byte> bytes = data_of(entry, format);
+    const RowOrder order = undo(place.change, shape, format);
+    Tensor tensor{std::move(place.name), dtype_of(format), std::move(shape), bytes.data(), file_};
+    if (format.unpack == nullptr && order.in_place()) return set_.add(tensor);
     tensor.data = nullptr;
     set_.add_made(tensor, {std::string(format.name), tensor.shape, bytes, file_, {}},
-                  [rows](std::byte* out) { rows.make(out); });
+                  [order, &format, data = bytes.data()](std::byte* out) {
+                    const RowReader reader{format, data, order.cols};
+                    order.make(dtype_of(format), reader, out);
+                  });
   }
 
  private:
@@ -52,22 +80,25 @@ class Adder {
     return *format;
   }
 
-  std::span<const std::byte> data_of(const GgufTensor& entry, const GgufRows& rows) const {
-    if (rows.cols % rows.format->block_values != 0)
+  std::span<const std::byte> data_of(const GgufTensor& entry, const GgufFormat& format) const {
+    const Index cols = entry.dimensions.empty() ? 1 : entry.dimensions.front();
+    Index rows = 1;
+    for (std::size_t i = 1; i < entry.dimensions.size(); ++i) rows *= entry.dimensions[i];
+    if (cols % format.block_values != 0)
       fail("row of a quantized tensor is no whole number of blocks",
-           "a multiple of " + std::to_string(rows.format->block_values),
-           std::to_string(rows.cols) + " values");
+           "a multiple of " + std::to_string(format.block_values), std::to_string(cols) + " values");
     // By division, as products may not fit.
     const auto size = static_cast<std::uint64_t>(file_->bytes().size());
     const std::uint64_t data = std::min(metadata_.data_offset(), size);
     const std::uint64_t room = entry.offset <= size - data ? size - data - entry.offset : 0;
-    if (static_cast<std::uint64_t>(rows.cols / rows.format->block_values) > room ||
-        static_cast<std::uint64_t>(rows.row_bytes()) > room / static_cast<std::uint64_t>(rows.rows))
+    const auto blocks = static_cast<std::uint64_t>(cols / format.block_values);
+    const auto block_bytes = static_cast<std::uint64_t>(format.block_bytes);
+    if (blocks > room / block_bytes || blocks * block_bytes > room / static_cast<std::uint64_t>(rows))
       fail("tensor lies outside the file",
-           std::to_string(rows.rows) + " rows of " + std::to_string(rows.cols) + " values",
+           std::to_string(rows) + " rows of " + std::to_string(cols) + " values",
            std::to_string(room) + " bytes from its beginning; the file may be cut off");
     return file_->bytes().subspan(data + entry.offset,
-                                  static_cast<std::size_t>(rows.rows * rows.row_bytes()));
+                                  static_cast<std::uint64_t>(rows) * blocks * block_bytes);
   }
 
   Index head_count(const char* suffix, Index otherwise) const {
@@ -76,28 +107,19 @@ class Adder {
     return first_.integer(key).value_or(otherwise);
   }
 
-  void undo(GgufChange change, std::vector<Index>& shape, GgufRows& rows) const {
-    if (change == GgufChange::kNone) return;
-    if (change == GgufChange::kTransposed) {
-      if (shape.size() != 2) fail("tensor to transpose is no matrix", "two dimensions", shape_text(shape));
-      rows.transposed = true;
-      std::swap(shape[0], shape[1]);
-      return;
-    }
-    if (shape.size() == 1) std::swap(rows.rows, rows.cols);  // a bias: one value a row
+  RowOrder undo(RowChange change, std::vector<Index>& shape, const GgufFormat& format) const {
     const Index heads = head_count("", 0), kv_heads = head_count("_kv", heads);
-    const bool regrouped = change == GgufChange::kRegrouped;
-    rows.heads = change == GgufChange::kPermutedKey ? kv_heads : heads;
-    if (regrouped) rows.kv_heads = kv_heads;
-    constexpr Index kMost = Index{1} << 30;  // of heads, so that sums of them fit
-    const bool possible = heads > 0 && kv_heads > 0 && heads < kMost && kv_heads < kMost &&
-                          rows.cols % rows.format->block_values == 0;
-    if (!possible || rows.rows % (regrouped ? heads + 2 * kv_heads : 2 * rows.heads) != 0 ||
-        (regrouped && heads % kv_heads != 0))
-      fail("rows do not divide among heads",
-           regrouped ? "a multiple of query, key and value heads" : "a multiple of twice the heads",
-           std::to_string(rows.rows) + " rows, " + std::to_string(heads) + " heads and " +
-               std::to_string(kv_heads) + " key-value heads (attention.head_count)");
+    const std::vector<Index> stored = shape;
+    RowOrder order;
+    if (undo_row_change(change, heads, kv_heads, shape, order) && order.cols % format.block_values == 0)
+      return order;
+    if (change == RowChange::kTransposed)
+      fail("tensor to transpose is no matrix", "two dimensions", shape_text(stored));
+    fail("rows do not divide among heads",
+         change == RowChange::kRegrouped ? "a multiple of query, key and value heads"
+                                         : "a multiple of twice the heads",
+         shape_text(stored) + ", " + std::to_string(heads) + " heads and " + std::to_string(kv_heads) +
+             " key-value heads (attention.head_count)");
   }
 
   std::shared_ptr<const MappedFile> file_;
@@ -193,17 +215,19 @@ std::vector<Index> GgufFiles::shape_of(std::string_view name) const {
 
 std::vector<float> GgufFiles::values_of(std::string_view name) const {
   if (shape_of(name).empty()) return {};
-  const auto only = [&](std::string_view other) { return GgufPlace{other == name ? std::string(name) : ""}; };
+  const auto only = [&](std::string_view other) {
+    return TensorPlace{other == name ? std::string(name) : ""};
+  };
   return to_f32(*tensors(only)->find(name));
 }
 
-std::shared_ptr<const TensorSet> GgufFiles::tensors(const GgufNaming& naming) const {
+std::shared_ptr<const TensorSet> GgufFiles::tensors(const TensorNaming& naming) const {
   auto set = std::make_shared<TensorSet>();
   for (const Part& part : parts_) {
     set->begin_file(part.file->path());
     Adder adder(part.file, *part.metadata, metadata(), *set);
     for (const GgufTensor& entry : part.metadata->tensors())
-      if (GgufPlace place = naming(entry.name); !place.name.empty()) adder.add(entry, std::move(place));
+      if (TensorPlace place = naming(entry.name); !place.name.empty()) adder.add(entry, std::move(place));
   }
   set->finish();
   return set;

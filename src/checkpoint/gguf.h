@@ -1,7 +1,6 @@
 #pragma once
 
 #include <filesystem>
-#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -9,25 +8,10 @@
 
 #include "base/files.h"
 #include "checkpoint/gguf_metadata.h"
+#include "checkpoint/tensor_place.h"
 #include "checkpoint/tensor_set.h"
 
 namespace defectoscope {
-
-/// What llama.cpp's converter does to a tensor beside naming it; undone on reading.
-enum class GgufChange {
-  kNone,
-  kPermutedQuery,  ///< each head's rows interleaved: row 2i + s of a head was its row s * head_dim / 2 + i
-  kPermutedKey,    ///< the same for the key-value heads
-  kTransposed,     ///< stored [out, in], where the family's own files have [in, out]
-  kRegrouped       ///< stored all queries, all keys, all values; were, for each key-value head, its own
-};
-
-/// What a tensor is called in its family's own files. An empty name leaves it out.
-struct GgufPlace {
-  std::string name;
-  GgufChange change = GgufChange::kNone;
-};
-using GgufNaming = std::function<GgufPlace(std::string_view gguf_name)>;
 
 /// A GGUF model's file, or all of its parts ("name-00001-of-00003.gguf"), whose first holds the metadata.
 class GgufFiles {
@@ -50,7 +34,7 @@ class GgufFiles {
   /// is held, nothing before and nothing after. What llama.cpp permutes or transposes is put back, by a copy
   /// of the tensor's own size. Throws Error(kBadInput), naming file and tensor: an unknown type, rows that
   /// are no whole blocks, data outside the file, rows that heads do not divide.
-  std::shared_ptr<const TensorSet> tensors(const GgufNaming& naming) const;
+  std::shared_ptr<const TensorSet> tensors(const TensorNaming& naming) const;
 
  private:
   struct Part {

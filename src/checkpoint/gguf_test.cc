@@ -23,13 +23,13 @@ using testing_gguf::GgufFile;
 
 class Gguf : public testing::Test {
  protected:
-  std::shared_ptr<const TensorSet> open(const GgufFile& file, GgufChange change = GgufChange::kNone) {
+  std::shared_ptr<const TensorSet> open(const GgufFile& file, RowChange change = RowChange::kNone) {
     write_file(folder_ / "m.gguf", file.bytes());
     return read(change);
   }
-  std::shared_ptr<const TensorSet> read(GgufChange change = GgufChange::kNone) {
+  std::shared_ptr<const TensorSet> read(RowChange change = RowChange::kNone) {
     return GgufFiles::open(folder_ / "m.gguf").tensors([&](std::string_view name) {
-      return GgufPlace{name == "rope_freqs.weight" ? std::string() : "own." + std::string(name), change};
+      return TensorPlace{name == "rope_freqs.weight" ? std::string() : "own." + std::string(name), change};
     });
   }
   std::string refusal(const GgufFile& file) {
@@ -113,16 +113,16 @@ TEST_F(Gguf, PermutedQueriesAndKeysAreUndone) {
   // 1 3.
   const GgufFile file = llama().tensor("w", {1, 8}, 0, f32_bytes(8)).tensor("b", {8}, 0, f32_bytes(8));
   for (const char* name : {"own.w", "own.b"}) {
-    EXPECT_THAT(to_f32(*open(file, GgufChange::kPermutedQuery)->find(name)),
+    EXPECT_THAT(to_f32(*open(file, RowChange::kPermutedQuery)->find(name)),
                 ElementsAre(0, 2, 1, 3, 4, 6, 5, 7));
-    EXPECT_THAT(to_f32(*open(file, GgufChange::kPermutedKey)->find(name)),
+    EXPECT_THAT(to_f32(*open(file, RowChange::kPermutedKey)->find(name)),
                 ElementsAre(0, 2, 4, 6, 1, 3, 5, 7));  // one head of eight
     EXPECT_THAT(to_f32(*open(file)->find(name)), ElementsAre(0, 1, 2, 3, 4, 5, 6, 7));
   }
 }
 
 TEST_F(Gguf, TransposedMatricesAreTurnedBack) {
-  const auto checkpoint = open(llama().tensor("w", {2, 3}, 0, f32_bytes(6)), GgufChange::kTransposed);
+  const auto checkpoint = open(llama().tensor("w", {2, 3}, 0, f32_bytes(6)), RowChange::kTransposed);
   const Tensor matrix = *checkpoint->find("own.w");
   EXPECT_THAT(matrix.shape, ElementsAre(2, 3));
   EXPECT_THAT(to_f32(matrix), ElementsAre(0, 2, 4, 1, 3, 5));
@@ -136,7 +136,7 @@ TEST_F(Gguf, QueriesKeysAndValuesGoBackToTheirGroups) {
                             .tensor("w", {1, 16}, 0, f32_bytes(16))
                             .tensor("b", {16}, 0, f32_bytes(16));
   for (const char* name : {"own.w", "own.b"})
-    EXPECT_THAT(to_f32(*open(file, GgufChange::kRegrouped)->find(name)),
+    EXPECT_THAT(to_f32(*open(file, RowChange::kRegrouped)->find(name)),
                 ElementsAre(0, 1, 2, 3, 8, 9, 12, 13, 4, 5, 6, 7, 10, 11, 14, 15));
 }
 
@@ -164,7 +164,7 @@ TEST_F(GgufParts, AnyPartOpensAllOfThem) {
   for (const int number : {0, 1}) {
     const GgufFiles files = GgufFiles::open(path(number));
     EXPECT_EQ(files.metadata().text("general.architecture"), "llama");
-    const auto tensors = files.tensors([](std::string_view name) { return GgufPlace{std::string(name)}; });
+    const auto tensors = files.tensors([](std::string_view name) { return TensorPlace{std::string(name)}; });
     EXPECT_THAT(tensors->names(), ElementsAre("a", "b"));
     EXPECT_EQ(tensors->file_of("b"), path(1));
     EXPECT_THAT(files.shape_of("b"), ElementsAre(2));
@@ -180,7 +180,7 @@ TEST_F(GgufParts, MissingForeignAndMisplacedPartsAreRefused) {
   EXPECT_THAT(problem(1), AllOf(HasSubstr("another GGUF model"), HasSubstr("got: 1 of 3")));
   write(1, part(1, 2, "a"));
   EXPECT_THAT(bad_input_message([&] {
-                GgufFiles::open(path(0)).tensors([](auto name) { return GgufPlace{std::string(name)}; });
+                GgufFiles::open(path(0)).tensors([](auto name) { return TensorPlace{std::string(name)}; });
               }),
               HasSubstr("present in two files"));
   write(1, part(1, 2, "b").tensor("c", {1}, 0, f32_bytes(1)));
@@ -208,11 +208,11 @@ TEST_F(Gguf, DataOutsideTheFileAreRefused) {
   EXPECT_THAT(refusal(llama().tensor("t", {32, std::int64_t{1} << 57}, 8, f32_bytes(4))),
               HasSubstr("outside the file"));
   EXPECT_THAT(refusal(llama().tensor("t", {33}, 8, std::string(100, '\0'))), HasSubstr("multiple of 32"));
-  for (const GgufChange change : {GgufChange::kPermutedQuery, GgufChange::kRegrouped})
+  for (const RowChange change : {RowChange::kPermutedQuery, RowChange::kRegrouped})
     EXPECT_THAT(bad_input_message([&] { open(llama().tensor("t", {1, 6}, 0, f32_bytes(6)), change); }),
                 AllOf(HasSubstr("do not divide among heads"), HasSubstr("tensor: t")));
   EXPECT_THAT(
-      bad_input_message([&] { open(llama().tensor("t", {6}, 0, f32_bytes(6)), GgufChange::kTransposed); }),
+      bad_input_message([&] { open(llama().tensor("t", {6}, 0, f32_bytes(6)), RowChange::kTransposed); }),
       HasSubstr("two dimensions"));
 }
 

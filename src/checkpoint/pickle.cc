@@ -9,52 +9,15 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "checkpoint/pickle_opcodes.h"
 #include "checkpoint/strict_json.h"
 
 namespace defectoscope {
 namespace {
 
 constexpr std::size_t kMostDimensions = 8;
-constexpr Index kMostOfEmpty = Index{1} << 48;  // product of the other sizes where one is 0
 constexpr std::size_t kLongestPickle = std::size_t{256} << 20;
 constexpr std::size_t kLongestKey = 256;
-
-struct NamedOpcode {
-  char code;
-  const char* name;
-};
-/// Opcodes that are known but not run, so that messages can name them.
-constexpr NamedOpcode kRefused[] = {{'i', "INST"},
-                                    {'o', "OBJ"},
-                                    {'\x81', "NEWOBJ"},
-                                    {'\x92', "NEWOBJ_EX"},
-                                    {'\x82', "EXT1"},
-                                    {'\x83', "EXT2"},
-                                    {'\x84', "EXT4"},
-                                    {'P', "PERSID"},
-                                    {'F', "FLOAT"},
-                                    {'I', "INT"},
-                                    {'L', "LONG"},
-                                    {'\x8b', "LONG4"},
-                                    {'S', "STRING"},
-                                    {'V', "UNICODE"},
-                                    {'B', "BINBYTES"},
-                                    {'C', "SHORT_BINBYTES"},
-                                    {'\x8e', "BINBYTES8"},
-                                    {'\x8d', "BINUNICODE8"},
-                                    {'\x96', "BYTEARRAY8"},
-                                    {'\x97', "NEXT_BUFFER"},
-                                    {'d', "DICT"},
-                                    {'l', "LIST"},
-                                    {'0', "POP"},
-                                    {'1', "POP_MARK"},
-                                    {'2', "DUP"},
-                                    {'p', "PUT"},
-                                    {'g', "GET"},
-                                    {'\x8f', "EMPTY_SET"},
-                                    {'\x90', "ADDITEMS"},
-                                    {'\x91', "FROZENSET"},
-                                    {'\x98', "READONLY_BUFFER"}};
 
 struct StorageType {
   std::string_view name;
@@ -270,38 +233,9 @@ class Machine {
     tensor.offset = check(arguments.items[1], Kind::kInteger, "a tensor's offset").integer;
     tensor.shape = sizes(arguments.items[2], "a tensor's size");
     tensor.strides = sizes(arguments.items[3], "a tensor's stride");
-    check_inside(tensor);
+    if (const auto problem = tensor.problem()) fail(problem->what, problem->expected, problem->got);
     tensors_.push_back(std::move(tensor));
     push(Kind::kTensor, static_cast<std::int64_t>(tensors_.size() - 1));
-  }
-
-  void check_inside(const PickledTensor& tensor) const {
-    if (tensor.shape.size() != tensor.strides.size())
-      fail("tensor has another number of strides than of dimensions", std::to_string(tensor.shape.size()),
-           std::to_string(tensor.strides.size()));
-    const auto outside = [&] {
-      fail("tensor leaves its storage", std::to_string(tensor.storage_elements) + " elements",
-           "offset " + std::to_string(tensor.offset) + ", shape and strides that reach further");
-    };
-    // Elements are at most the storage's, so neither a product nor an expanded tensor can grow beyond the
-    // file.
-    const bool empty = std::ranges::find(tensor.shape, 0) != tensor.shape.end();
-    Index elements = 1;
-    for (const Index size : tensor.shape) {
-      if (size == 0) continue;
-      if (size > (empty ? kMostOfEmpty : tensor.storage_elements) / elements) outside();
-      elements *= size;
-    }
-    if (tensor.offset < 0 || tensor.offset > tensor.storage_elements) outside();
-    if (empty) return;
-    Index left = tensor.storage_elements - tensor.offset - 1;
-    for (std::size_t i = 0; i < tensor.shape.size(); ++i) {
-      const Index steps = tensor.shape[i] - 1;
-      if (steps == 0) continue;
-      if (left < 0 || tensor.strides[i] > left / steps) outside();
-      left -= steps * tensor.strides[i];
-    }
-    if (left < 0) outside();
   }
 
   void reduce() {
@@ -457,13 +391,8 @@ class Machine {
   }
 
   [[noreturn]] void refuse(char opcode) const {
-    static constexpr char kDigits[] = "0123456789abcdef";
-    const auto code = static_cast<unsigned char>(opcode);
-    std::string name = std::string("0x") + kDigits[code >> 4] + kDigits[code & 15];
-    for (const NamedOpcode& known : kRefused)
-      if (known.code == opcode) name = std::string(known.name).append(" (").append(name).append(")");
-    fail("pickle has an opcode that no state dict needs", "the opcodes torch.save writes for tensors", name,
-         "nothing of it was run; take the model's safetensors version");
+    fail("pickle has an opcode that no state dict needs", "the opcodes torch.save writes for tensors",
+         refused_opcode_name(opcode), "nothing of it was run; take the model's safetensors version");
   }
 
   std::vector<PickledTensor> collect(const Value& state) {
@@ -500,16 +429,6 @@ class Machine {
 };
 
 }  // namespace
-
-bool PickledTensor::contiguous() const {
-  if (std::ranges::find(shape, 0) != shape.end()) return true;
-  Index expected = 1;
-  for (std::size_t i = shape.size(); i-- > 0;) {
-    if (shape[i] != 1 && strides[i] != expected) return false;
-    expected *= shape[i];
-  }
-  return true;
-}
 
 std::vector<PickledTensor> read_state_dict(std::span<const std::byte> pickle, const std::string& file) {
   if (pickle.size() > kLongestPickle)

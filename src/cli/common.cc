@@ -17,8 +17,7 @@ namespace {
 
 constexpr const char* kWhatModelIs =
     "A model: a Hugging Face folder (config.json, tokenizer files, *.safetensors or pytorch_model*.bin), a "
-    ".gguf "
-    "file, or hf://org/name[@revision] for one on the hub";
+    ".gguf file, llama2.c's .bin, or hf://org/name[@revision] for one on the hub";
 
 }  // namespace
 

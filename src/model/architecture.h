@@ -111,6 +111,7 @@ struct GgufSetting {
 struct GgufTraits {
   std::string_view architecture = {};  ///< general.architecture; empty where llama.cpp has none
   bool permuted_heads = false;         ///< rows of queries and keys are interleaved within their heads
+  bool llama2c = false;                ///< llama2.c's files hold this family
   std::vector<GgufException> exceptions = {};
   std::vector<GgufSetting> settings = {};
 };

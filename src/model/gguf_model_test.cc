@@ -73,14 +73,14 @@ TEST(GgufNames, ChangesAreThoseOfTheConverter) {
   const auto change = [](const char* family, const char* gguf) {
     return gguf_naming(*find_architecture(family))(gguf).change;
   };
-  EXPECT_EQ(change("llama", "blk.0.attn_q.weight"), GgufChange::kPermutedQuery);
-  EXPECT_EQ(change("llama", "blk.0.attn_k.bias"), GgufChange::kPermutedKey);
-  EXPECT_EQ(change("llama", "blk.0.attn_v.weight"), GgufChange::kNone);
-  EXPECT_EQ(change("qwen2", "blk.0.attn_q.weight"), GgufChange::kNone);
-  EXPECT_EQ(change("gpt2", "blk.0.ffn_up.weight"), GgufChange::kTransposed);
-  EXPECT_EQ(change("gpt2", "blk.0.ffn_up.bias"), GgufChange::kNone);
-  EXPECT_EQ(change("gpt2", "blk.0.ffn_norm.weight"), GgufChange::kNone);
-  EXPECT_EQ(change("gpt2", "token_embd.weight"), GgufChange::kNone);
+  EXPECT_EQ(change("llama", "blk.0.attn_q.weight"), RowChange::kPermutedQuery);
+  EXPECT_EQ(change("llama", "blk.0.attn_k.bias"), RowChange::kPermutedKey);
+  EXPECT_EQ(change("llama", "blk.0.attn_v.weight"), RowChange::kNone);
+  EXPECT_EQ(change("qwen2", "blk.0.attn_q.weight"), RowChange::kNone);
+  EXPECT_EQ(change("gpt2", "blk.0.ffn_up.weight"), RowChange::kTransposed);
+  EXPECT_EQ(change("gpt2", "blk.0.ffn_up.bias"), RowChange::kNone);
+  EXPECT_EQ(change("gpt2", "blk.0.ffn_norm.weight"), RowChange::kNone);
+  EXPECT_EQ(change("gpt2", "token_embd.weight"), RowChange::kNone);
 }
 
 /// Every row that llama.cpp has a name for: all tensors its models must have get their own names back.
@@ -89,7 +89,7 @@ TEST(GgufNames, EveryTensorOfEveryRowIsReached) {
     if (row.gguf.architecture.empty()) continue;
     const TensorNames& names = row.names;
     std::vector<std::string> reached;
-    const GgufNaming naming = gguf_naming(row);
+    const TensorNaming naming = gguf_naming(row);
     for (const char* part : {"token_embd", "position_embd", "token_embd_norm", "output_norm", "output"})
       reached.push_back(naming(std::string(part) + ".weight").name);
     for (const char* part :

@@ -40,11 +40,11 @@ constexpr Part kLayerParts[] = {{"attn_norm", &TensorNames::attention_norm},
                                 {"ffn_up", &TensorNames::up},
                                 {"ffn_down", &TensorNames::down}};
 
-GgufChange change_of(const ArchitectureSpec& row, std::string_view part) {
-  if (row.gguf.permuted_heads && part == "attn_q") return GgufChange::kPermutedQuery;
-  if (row.gguf.permuted_heads && part == "attn_k") return GgufChange::kPermutedKey;
+RowChange change_of(const ArchitectureSpec& row, std::string_view part) {
+  if (row.gguf.permuted_heads && part == "attn_q") return RowChange::kPermutedQuery;
+  if (row.gguf.permuted_heads && part == "attn_k") return RowChange::kPermutedKey;
   const bool grouped = row.qkv == QkvLayout::kFusedPerHead || row.qkv == QkvLayout::kFusedPerGroup;
-  return part == "attn_qkv" && grouped ? GgufChange::kRegrouped : GgufChange::kNone;
+  return part == "attn_qkv" && grouped ? RowChange::kRegrouped : RowChange::kNone;
 }
 
 bool is_matrix(std::string_view part) {
@@ -53,7 +53,7 @@ bool is_matrix(std::string_view part) {
 
 struct Known {
   std::string pattern;  ///< in full, with `{}` for the layer
-  GgufChange weight = GgufChange::kNone, bias = GgufChange::kNone;
+  RowChange weight = RowChange::kNone, bias = RowChange::kNone;
 };
 using Names = std::map<std::string, Known, std::less<>>;
 
@@ -64,7 +64,7 @@ Names names_of(const ArchitectureSpec& row) {
     if (own.empty()) return;
     Known known{std::string(own == row.names.lm_head ? std::string_view() : prefix).append(own)};
     known.weight = known.bias = change_of(row, part);
-    if (row.transposed_weights && is_matrix(part)) known.weight = GgufChange::kTransposed;
+    if (row.transposed_weights && is_matrix(part)) known.weight = RowChange::kTransposed;
     names[std::string(layer).append(part)] = std::move(known);
   };
   for (const Part& part : kModelParts) add("", part.gguf, row.names.*part.own);
@@ -77,8 +77,8 @@ bool is_rotary_table(std::string_view name) {
   return name == "rope_freqs.weight" || name.starts_with("rope_factors_");
 }
 
-GgufPlace place_of(const Names& names, std::string_view gguf) {
-  GgufPlace unknown{std::string(gguf)};
+TensorPlace place_of(const Names& names, std::string_view gguf) {
+  TensorPlace unknown{std::string(gguf)};
   if (is_rotary_table(gguf)) return {};
   std::string_view stem = gguf, layer;
   const bool bias = stem.ends_with(kBias);
@@ -126,7 +126,7 @@ const ArchitectureSpec& gguf_architecture(const GgufMetadata& gguf) {
                    .hint = "take the model's safetensors version, where its family is supported"});
 }
 
-GgufNaming gguf_naming(const ArchitectureSpec& row) {
+TensorNaming gguf_naming(const ArchitectureSpec& row) {
   return [names = names_of(row)](std::string_view gguf) { return place_of(names, gguf); };
 }
 

@@ -16,6 +16,6 @@ std::string known_gguf_architectures();
 /// What llama.cpp calls the row's tensors: "blk.3.attn_q.weight" is the row's query of layer 3, with the
 /// rows of its heads interleaved where the row's traits say so. Names the row has not stay as they are;
 /// tables of rotary frequencies, which are settings, are left out.
-GgufNaming gguf_naming(const ArchitectureSpec& row);
+TensorNaming gguf_naming(const ArchitectureSpec& row);
 
 }  // namespace defectoscope

@@ -58,7 +58,7 @@ void list_tensors(const std::vector<TensorSlot>& plan, const Checkpoint& checkpo
 }  // namespace
 
 Inspection inspect_model(const fs::path& path, bool full_hash) {
-  const auto [config, checkpoint] = open_model_files(path);
+  const auto [config, checkpoint, tokenizer] = open_model_files(path);
   Inspection result;
   result.config = config;
   result.family = result.config.architecture->name;
@@ -66,14 +66,13 @@ Inspection inspect_model(const fs::path& path, bool full_hash) {
   const std::vector<TensorSlot> plan = tensor_plan(result.config, prefix);
   compare(plan, *checkpoint, result);
   list_tensors(plan, *checkpoint, prefix, result);
-  for (const fs::path& file : checkpoint->files()) {
+  for (const fs::path& file : checkpoint->files())
     result.files.push_back({file, static_cast<Index>(fs::file_size(file))});
-    if (file.extension() == ".gguf" && result.tokenizer_files.empty())
-      result.tokenizer_files.push_back(file.filename().string());
-  }
   for (const char* name : {"tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json",
                            "merges.txt", "vocab.txt", "special_tokens_map.json", "added_tokens.json"})
     if (fs::exists(path / name)) result.tokenizer_files.emplace_back(name);
+  if (!tokenizer.empty() && result.tokenizer_files.empty())
+    result.tokenizer_files.push_back(tokenizer.filename().string());
   result.fingerprint = fingerprint(*checkpoint, full_hash);
   return result;
 }

@@ -1,6 +1,7 @@
 #include "tensor/dtype.h"
 
 #include <cmath>
+#include <limits>
 
 namespace defectoscope {
 
@@ -55,6 +56,18 @@ std::string_view dtype_name(DType type) {
   }
   return "?";
 }
+
+float f8_e4m3_to_f32(std::uint8_t bits) {
+  constexpr int kBias = 7, kMantissa = 3;
+  const int exponent = (bits >> kMantissa) & 15, mantissa = bits & 7;
+  if (exponent == 15 && mantissa == 7) return std::numeric_limits<float>::quiet_NaN();
+  const float size = exponent == 0
+                         ? std::ldexp(static_cast<float>(mantissa), 1 - kBias - kMantissa)
+                         : std::ldexp(static_cast<float>(8 + mantissa), exponent - kBias - kMantissa);
+  return (bits & 0x80) != 0 ? -size : size;
+}
+
+float f8_e5m2_to_f32(std::uint8_t bits) { return f16_to_f32(static_cast<std::uint16_t>(bits << 8)); }
 
 float f16_to_f32(std::uint16_t bits) {
   const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000u) << 16;

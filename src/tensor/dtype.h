@@ -31,6 +31,9 @@ inline std::uint16_t f32_to_bf16(float value) {
   if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<std::uint16_t>((bits >> 16) | 0x40u);
   return static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
+/// OCP 8-bit formats. E4M3 has no infinity (its largest is 448); E5M2 is the upper half of an f16.
+float f8_e4m3_to_f32(std::uint8_t bits);
+float f8_e5m2_to_f32(std::uint8_t bits);
 float f16_to_f32(std::uint16_t bits);
 /// Round to nearest even.
 std::uint16_t f32_to_f16(float value);

@@ -119,6 +119,12 @@ void convert_to_f32(DType dtype, const std::byte* data, Index count, float* out)
     case DType::kBF16:
       for (Index i = 0; i < count; ++i) out[i] = bf16_to_f32(load<std::uint16_t>(data, i));
       return;
+    case DType::kF8E4M3:
+      for (Index i = 0; i < count; ++i) out[i] = f8_e4m3_to_f32(load<std::uint8_t>(data, i));
+      return;
+    case DType::kF8E5M2:
+      for (Index i = 0; i < count; ++i) out[i] = f8_e5m2_to_f32(load<std::uint8_t>(data, i));
+      return;
     default:
       throw_bad_input(
           {.what = "wrong tensor dtype", .expected = "a float type", .got = std::string(dtype_name(dtype))});

@@ -3,7 +3,10 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "checkpoint/gguf.h"
+#include "checkpoint/llama2c.h"
 #include "tokenizer/gguf_tokenizer.h"
+#include "tokenizer/llama2c_tokenizer.h"
 #include "tokenizer/rust_tokenizer.h"
 #include "tokenizer/sentencepiece_tokenizer.h"
 #include "tokenizer/slow_files.h"
@@ -30,8 +33,21 @@ fs::path first_with(const fs::path& folder, const char* extension) {
   return found.empty() ? fs::path() : *std::min_element(found.begin(), found.end());
 }
 
+/// A llama2.c model's tokenizer, or the tokenizer itself.
+std::unique_ptr<Tokenizer> open_llama2c(const fs::path& path) {
+  if (!Llama2cFile::recognises(MappedFile(path).bytes())) return open_llama2c_tokenizer(path);
+  const fs::path tokenizer = Llama2cFile::open(path).tokenizer_path();
+  if (tokenizer.empty())
+    throw_bad_input({.what = "the model has no tokenizer",
+                     .file = path.string(),
+                     .expected = "tokenizer.bin beside it",
+                     .got = "none"});
+  return open_llama2c_tokenizer(tokenizer);
+}
+
 std::unique_ptr<Tokenizer> open_file(const fs::path& path) {
-  if (path.extension() == ".gguf") return open_gguf_tokenizer(path);
+  if (path.extension() == ".gguf") return open_gguf_tokenizer(first_gguf_part(path));
+  if (path.extension() == ".bin") return open_llama2c(path);
   const TokenizerConfig config = read_tokenizer_config(path.parent_path());
   if (path.extension() == ".json")
     return make_rust_tokenizer(read_file(path), path.string(), config.added_tokens);

@@ -37,10 +37,11 @@ class Tokenizer {
 
 /// Opens a model folder's tokenizer, the first of these that is there: tokenizer.json; tokenizer.model
 /// (SentencePiece, or tiktoken ranks under that name); vocab.json with merges.txt; vocab.txt; *.tiktoken;
-/// *.gguf. Or one such file by its path. What a tokenizer.json's own post-processor says about start and end
-/// tokens holds; the others take add_bos_token and add_eos_token from tokenizer_config.json, with
-/// SentencePiece and LLaMA 3 adding a start token where that says nothing. Added tokens of all come from
-/// there too. Throws Error(kBadInput) where there is none or it is malformed.
+/// *.gguf. Or one such file by its path; of a llama2.c model, the tokenizer.bin beside it. What a
+/// tokenizer.json's own post-processor says about start and end tokens holds; the others take add_bos_token
+/// and add_eos_token from tokenizer_config.json, with SentencePiece and LLaMA 3 adding a start token where
+/// that says nothing. Added tokens of all come from there too. Throws Error(kBadInput) where there is none or
+/// it is malformed.
 std::unique_ptr<Tokenizer> open_tokenizer(const std::filesystem::path& path);
 
 /// A token for a person to read: one line, control, partial and invisible bytes escaped ("\n", "<0x0A>"),

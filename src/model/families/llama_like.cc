@@ -8,7 +8,7 @@ ArchitectureSpec llama() {
           .model_types = {"llama"},
           .biases = {.attention_key = "attention_bias", .ffn_key = "mlp_bias"},
           .names = llama_names(),
-          .gguf = {.architecture = "llama", .permuted_heads = true}};
+          .gguf = {.architecture = "llama", .permuted_heads = true, .llama2c = true}};
 }
 
 ArchitectureSpec mistral() {

@@ -1,7 +1,6 @@
-#include "checkpoint/gguf_rows.h"
+#include "checkpoint/row_order.h"
 
 #include <cstring>
-#include <vector>
 
 #include "base/parallel.h"
 
@@ -9,30 +8,23 @@ namespace defectoscope {
 namespace {
 
 constexpr Index kRowsAtOnce = 64;
+constexpr Index kMostHeads = Index{1} << 30;  // so that sums of them fit
 
 }  // namespace
 
-DType gguf_dtype(const GgufFormat& format) {
-  if (format.unpack != nullptr) return DType::kF32;
-  for (const DType type : {DType::kF32, DType::kF16, DType::kBF16, DType::kF64, DType::kI8, DType::kI16,
-                           DType::kI32, DType::kI64})
-    if (dtype_name(type) == format.name) return type;
-  return DType::kU8;  // not reached: every plain format has its dtype
-}
-
-Index GgufRows::stored_row(Index row) const {
+Index RowOrder::stored_row(Index row) const {
   if (heads == 0) return row;
   return kv_heads == 0 ? permuted_row(row) : regrouped_row(row);
 }
 
 /// Halves of a head against neighbours.
-Index GgufRows::permuted_row(Index row) const {
+Index RowOrder::permuted_row(Index row) const {
   const Index size = rows / heads, half = size / 2, within = row % size;
   return row - within + 2 * (within % half) + within / half;
 }
 
 /// Each group of queries, key and value against all queries, all keys, all values.
-Index GgufRows::regrouped_row(Index row) const {
+Index RowOrder::regrouped_row(Index row) const {
   const Index head = rows / (heads + 2 * kv_heads), queries = heads / kv_heads * head;
   const Index group = row / (queries + 2 * head), within = row % (queries + 2 * head);
   if (within < queries) return group * queries + within;
@@ -40,32 +32,43 @@ Index GgufRows::regrouped_row(Index row) const {
   return heads * head + (part * kv_heads + group) * head + (within - queries) % head;
 }
 
-void GgufRows::read_row(Index row, std::byte* out) const {
-  const std::byte* from = data + stored_row(row) * row_bytes();
-  if (format->unpack == nullptr) {
-    std::memcpy(out, from, static_cast<std::size_t>(row_bytes()));
-    return;
-  }
-  for (Index block = 0; block < cols / format->block_values; ++block)
-    format->unpack(reinterpret_cast<const std::uint8_t*>(from + block * format->block_bytes),
-                   reinterpret_cast<float*>(out) + block * format->block_values);
-}
-
-void GgufRows::make(std::byte* out) const {
-  const Index size = dtype_size(gguf_dtype(*format));
+void RowOrder::make(DType type, const ReadRow& read, std::byte* out) const {
+  const Index size = dtype_size(type);
   parallel_ranges(rows, kRowsAtOnce, [&](Index begin, Index end) {
     std::vector<float> scratch(transposed ? static_cast<std::size_t>(cols * size) / sizeof(float) + 1 : 0);
     for (Index row = begin; row < end; ++row) {
       if (!transposed) {
-        read_row(row, out + row * cols * size);
+        read(stored_row(row), out + row * cols * size);
         continue;
       }
       const auto values = reinterpret_cast<std::byte*>(scratch.data());
-      read_row(row, values);
+      read(stored_row(row), values);
       for (Index col = 0; col < cols; ++col)
         std::memcpy(out + (col * rows + row) * size, values + col * size, static_cast<std::size_t>(size));
     }
   });
+}
+
+bool undo_row_change(RowChange change, Index heads, Index kv_heads, std::vector<Index>& shape,
+                     RowOrder& order) {
+  order = {1, shape.empty() ? 1 : shape.back()};
+  for (std::size_t i = 0; i + 1 < shape.size(); ++i) order.rows *= shape[i];
+  if (change == RowChange::kNone) return true;
+  if (change == RowChange::kTransposed) {
+    if (shape.size() != 2) return false;
+    order.transposed = true;
+    std::swap(shape[0], shape[1]);
+    return true;
+  }
+  if (shape.size() == 1) std::swap(order.rows, order.cols);  // a bias: one value a row
+  if (heads <= 0 || kv_heads <= 0 || heads > kMostHeads || kv_heads > kMostHeads) return false;
+  if (change == RowChange::kRegrouped) {
+    order.heads = heads;
+    order.kv_heads = kv_heads;
+    return heads % kv_heads == 0 && order.rows % (heads + 2 * kv_heads) == 0;
+  }
+  order.heads = change == RowChange::kPermutedQuery ? heads : kv_heads;
+  return order.rows % (2 * order.heads) == 0;
 }
 
 }  // namespace defectoscope

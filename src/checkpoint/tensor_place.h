@@ -1,0 +1,19 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "checkpoint/row_order.h"
+
+namespace defectoscope {
+
+/// What a tensor is called in its family's own files. An empty name leaves it out.
+struct TensorPlace {
+  std::string name;
+  RowChange change = RowChange::kNone;
+};
+/// From llama.cpp's name of a tensor ("blk.3.attn_q.weight") to its place.
+using TensorNaming = std::function<TensorPlace(std::string_view gguf_name)>;
+
+}  // namespace defectoscope
