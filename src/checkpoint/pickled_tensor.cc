@@ -23,8 +23,8 @@ std::optional<PickledTensor::Problem> PickledTensor::problem() const {
   if (shape.size() != strides.size())
     return Problem{"tensor has another number of strides than of dimensions", std::to_string(shape.size()),
                    std::to_string(strides.size())};
-  const Problem outside{"tensor leaves its storage", std::to_string(storage_elements) + " elements",
-                        "offset " + std::to_string(offset) + ", shape and strides that reach further"};
+  Problem outside{"tensor leaves its storage", std::to_string(storage_elements) + " elements",
+                  "offset " + std::to_string(offset) + ", shape and strides that reach further"};
   // Elements are at most the storage's, so neither a product nor an expanded tensor can grow beyond the file.
   const bool empty = std::ranges::find(shape, 0) != shape.end();
   Index elements = 1;
