@@ -33,6 +33,7 @@ std::unique_ptr<CLI::App> make_app() {
   add_perplexity(*app);
   add_phantom(*app);
   add_download(*app);
+  add_signature(*app);
   add_completion(*app);
   add_man(*app);
   return app;

@@ -23,6 +23,7 @@ void add_quantize(CLI::App& app);
 void add_perplexity(CLI::App& app);
 void add_phantom(CLI::App& app);
 void add_download(CLI::App& app);
+void add_signature(CLI::App& app);
 void add_completion(CLI::App& app);
 void add_man(CLI::App& app);
 

@@ -1,0 +1,117 @@
+#include "lineage/token_sample.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <string>
+
+#include "base/sha256.h"
+#include "spectral/basis.h"
+#include "spectral/lapack.h"
+
+namespace defectoscope {
+namespace {
+
+std::uint64_t hash_of(const std::string& text) {
+  Sha256 sum;
+  sum.update(text);
+  return std::stoull(sum.hex_digest().substr(0, 16), nullptr, 16);
+}
+
+DoubleMatrix transposed(const DoubleMatrix& a) {
+  DoubleMatrix out(a.cols(), a.rows());
+  for (Index r = 0; r < a.rows(); ++r)
+    for (Index c = 0; c < a.cols(); ++c) out(c, r) = a(r, c);
+  return out;
+}
+
+void remove_column_means(DoubleMatrix& x) {
+  for (Index c = 0; c < x.cols(); ++c) {
+    double mean = 0;
+    for (Index r = 0; r < x.rows(); ++r) mean += x(r, c);
+    mean /= static_cast<double>(std::max<Index>(1, x.rows()));
+    for (Index r = 0; r < x.rows(); ++r) x(r, c) -= mean;
+  }
+}
+
+/// Leading right singular vectors of x as rows, from the Gram matrix of its shorter side.
+DoubleMatrix leading_right(const DoubleMatrix& x, const DoubleMatrix& gram, Index count) {
+  const SymmetricEigen top = lapack_top_symmetric(gram, count);
+  if (gram.rows() == x.cols() && x.cols() <= x.rows()) return top.vectors;
+  DoubleMatrix right(count, x.cols());  // v = xᵀ u / σ
+  add_combination(1.0, top.vectors, x, right);
+  for (Index i = 0; i < count; ++i) {
+    const double length = norm(right.row(i));
+    for (double& value : right.row(i)) value /= length > 0 ? length : 1;
+  }
+  return right;
+}
+
+DoubleMatrix gram_of_shorter_side(const DoubleMatrix& x) {
+  const DoubleMatrix rows = x.cols() <= x.rows() ? transposed(x) : x;
+  DoubleMatrix gram(rows.rows(), rows.rows());
+  rows_by_rows(rows, rows, gram);
+  return gram;
+}
+
+}  // namespace
+
+TokenSample sample_tokens(const Tokenizer& tokenizer, Index vocab_size, Index count) {
+  std::set<std::pair<std::uint64_t, TokenId>> smallest;
+  const Index entries = std::min(tokenizer.size(), vocab_size);
+  for (Index i = 0; i < entries; ++i) {
+    const auto id = static_cast<TokenId>(i);
+    if (tokenizer.is_special(id)) continue;
+    const std::string text = readable_token(tokenizer, id);
+    if (text.empty()) continue;
+    const std::uint64_t hash = hash_of(text);
+    const auto same = smallest.lower_bound({hash, 0});
+    if (same != smallest.end() && same->first == hash) continue;
+    smallest.emplace(hash, id);
+    if (std::ssize(smallest) > count) smallest.erase(std::prev(smallest.end()));
+  }
+  TokenSample sample;
+  for (const auto& [hash, id] : smallest) {
+    sample.hashes.push_back(hash);
+    sample.ids.push_back(id);
+  }
+  return sample;
+}
+
+TokenProjector::TokenProjector(const WeightMatrix& embedding, const TokenSample& sample, Index removed)
+    : rows_(std::ssize(sample.ids), embedding.cols) {
+  std::vector<float> row(static_cast<std::size_t>(embedding.cols));
+  for (Index i = 0; i < rows_.rows(); ++i) {
+    embedding.copy_row(sample.ids[static_cast<std::size_t>(i)], row);
+    std::ranges::copy(row, rows_.row(i).begin());
+  }
+  remove_column_means(rows_);
+  const Index side = std::min(rows_.rows(), rows_.cols());
+  const Index count = std::min(removed, side);
+  if (count > 0) {
+    const DoubleMatrix right = leading_right(rows_, gram_of_shorter_side(rows_), count);
+    DoubleMatrix along(rows_.rows(), count);
+    rows_by_rows(rows_, right, along);
+    add_combination(-1.0, along, right, rows_);
+  }
+  if (side == 0) return;
+  const DoubleMatrix gram = gram_of_shorter_side(rows_);
+  double trace = 0, squares = 0;
+  for (Index i = 0; i < side; ++i) {
+    trace += gram(i, i);
+    for (const double value : gram.row(i)) squares += value * value;
+  }
+  effective_dimension_ = squares > 0 ? trace * trace / squares : 0;
+}
+
+Matrix TokenProjector::signatures(ConstMatrixView u) const {
+  DoubleMatrix product(u.rows(), tokens());
+  rows_by_rows(to_double(u), rows_, product);
+  for (Index r = 0; r < product.rows(); ++r) {
+    const double length = norm(product.row(r));
+    for (double& value : product.row(r)) value /= length > 0 ? length : 1;
+  }
+  return to_float(product);
+}
+
+}  // namespace defectoscope
