@@ -121,7 +121,7 @@ ScanResult scan(const Model& model, const Tokenizer& tokenizer, const ScanOption
   ScanResult result = begin(model, tokenizer, options, journal);
   check_weights(model, journal);
   const std::vector<DecayRatio> decay = analyse_states(model, tokenizer, options, journal, result);
-  read_weights(model, options, journal, result);
+  if (options.read_weights) read_weights(model, options, journal, result);
   for (std::size_t i = 0; i < decay.size() && i < result.layer_reports.size(); ++i) {
     result.layer_reports[i].decay_ratio = decay[i].ratio;
     result.layer_reports[i].decay_inputs = decay[i].inputs;

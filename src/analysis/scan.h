@@ -28,7 +28,8 @@ struct ScanOptions {
   std::optional<double> threshold;  ///< of high norms; empty: found from the norms
   ComputeType compute = ComputeType::kF32;
   LinearizeOptions linearize;
-  std::string fingerprint;  ///< of the checkpoint, where it is known already; else it is computed
+  bool read_weights = true;  ///< false: states only, layer_reports stay empty
+  std::string fingerprint;   ///< of the checkpoint, where it is known already; else it is computed
 };
 
 /// The whole life cycle of a model's high-norm tokens (ScanResult says what), from the checkpoint and, where

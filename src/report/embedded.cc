@@ -7,13 +7,13 @@
   extern "C" const char symbol##_begin[], symbol##_end[]
 
 EMBED(defectoscope_chart_library, DEFECTOSCOPE_CHART_LIBRARY);
-EMBED(defectoscope_scan_page, DEFECTOSCOPE_SCAN_PAGE);
+EMBED(defectoscope_report_page, DEFECTOSCOPE_REPORT_PAGE);
 
 namespace defectoscope {
 
 std::string_view embedded_chart_library() {
   return {defectoscope_chart_library_begin, defectoscope_chart_library_end};
 }
-std::string_view embedded_scan_page() { return {defectoscope_scan_page_begin, defectoscope_scan_page_end}; }
+std::string_view embedded_page() { return {defectoscope_report_page_begin, defectoscope_report_page_end}; }
 
 }  // namespace defectoscope

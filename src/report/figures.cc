@@ -1,181 +1,220 @@
 #include "report/figures.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
 
 #include "base/files.h"
+#include "base/parallel.h"
+#include "report/gnuplot.h"
 
 namespace defectoscope {
 namespace {
 
-/// Okabe and Ito's colours, which the colour-blind can tell apart.
+/// Okabe and Ito's colours, which the colour-blind can tell apart; with a point shape of its own for each.
 constexpr const char* kColours[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
                                     "#E69F00", "#56B4E9", "#000000"};
-constexpr const char* kFormats[][2] = {
-    {"svg", "svg size 640,440 font 'DejaVu Sans,13' background rgb 'white'"},
-    {"pdf", "pdfcairo size 3.5in,2.4in font 'DejaVu Sans,9'"},
-    {"png", "pngcairo size 1280,880 font 'DejaVu Sans,26' linewidth 2"}};
+constexpr int kPoints[] = {7, 5, 9, 11, 13, 6, 4};
+/// More walls or names than these cannot be told apart in a column of a paper.
+constexpr std::size_t kWalls = 8, kNames = 24;
 
-/// Text inside gnuplot's double quotes, its enhanced-text markup switched off by `noenhanced`.
-std::string quoted(const std::string& text) {
-  std::string safe = "\"";
-  for (const char c : text) safe += (c == '"' || c == '\\') ? std::string("\\") + c : std::string(1, c);
-  return safe + "\"";
+const char* colour(std::size_t i) { return kColours[i % std::size(kColours)]; }
+int point(std::size_t i) { return kPoints[i % std::size(kPoints)]; }
+std::string value(double number) {
+  return std::isfinite(number) ? fmt::format("{:.9g}", number) : std::string("NaN");
 }
+std::string bound(const std::optional<double>& number) { return number ? value(*number) : "*"; }
 
-std::string value(const std::optional<double>& number) {
-  return number && std::isfinite(*number) ? fmt::format("{:.9g}", *number) : std::string("NaN");
-}
-
-/// As the paper's figure 1: the first few tokens of the sentence and its full stop; more cannot be told
-/// apart.
-std::vector<std::size_t> shown_tokens(const NormLandscape& landscape) {
-  constexpr std::size_t kFirst = 7;
-  std::vector<std::size_t> shown;
-  for (std::size_t t = 0; t < landscape.tokens.size(); ++t)
-    if (t < kFirst || t + 1 == landscape.tokens.size()) shown.push_back(t);
-  return shown;
-}
-
-std::string landscape_script(const ScanResult& r) {
-  const NormLandscape& landscape = r.landscape;
-  const std::vector<std::size_t> shown = shown_tokens(landscape);
-  const std::size_t tokens = shown.size();
-  std::string script = fmt::format(
-      "set title {} noenhanced offset 0,-3\nset xlabel 'layer' offset 0,-0.8\nset zlabel 'norm' rotate by "
-      "90\n"
-      "set view 60,50,1.1,1.1\nset xyplane 0\nunset key\nset grid\nset style fill transparent solid 0.35\n"
-      "set xtics {} offset -0.6,-0.3\nset xrange [0:{}]\nset yrange [{}:-0.5]\nset ytics noenhanced offset "
-      "0.4,-0.4 (",
-      quoted(r.model_name), std::max<Index>(1, r.layers / 8), r.layers, static_cast<double>(tokens) - 0.5);
-  for (std::size_t t = 0; t < tokens; ++t)
-    script += fmt::format("{}{} {}", t == 0 ? "" : ", ", quoted(landscape.tokens[shown[t]]), t);
-  script += ")\n";
-  for (std::size_t t = 0; t < tokens; ++t) {
-    script += fmt::format("$token{} << EOD\n", t);
-    for (std::size_t layer = 0; layer < landscape.norms.size(); ++layer)
-      script += fmt::format("{} {} {} 0\n", layer, t, value(landscape.norms[layer][shown[t]]));
-    script += "EOD\n";
+/// set xlabel, xrange, xtics ... for `letter` x, y, y2, z.
+std::string axis_script(const Axis& axis, const std::string& letter, std::size_t names_at_most = kNames) {
+  std::string script = fmt::format("set {}label {} noenhanced\n", letter, gnuplot_quoted(axis_title(axis)));
+  if (axis.log) script += fmt::format("set logscale {}\nset format {} '%g'\n", letter, letter);
+  if (axis.min || axis.max)
+    script += fmt::format("set {}range [{}:{}]\n", letter, bound(axis.min), bound(axis.max));
+  if (!axis.categories.empty()) {
+    const std::size_t count = axis.categories.size(), step = (count + names_at_most - 1) / names_at_most;
+    std::string ticks;
+    for (std::size_t i = 0; i < count; i += step)
+      ticks += fmt::format("{}{} {}", i == 0 ? "" : ", ", gnuplot_quoted(axis.categories[i]), i);
+    script += fmt::format("set {}tics noenhanced ({})\n", letter, ticks);
+    if (letter == "x" && count > 6) script += "set xtics rotate by -40 left\n";
+  } else if (axis.whole) {
+    const double span = axis.max.value_or(10) - axis.min.value_or(0);
+    if (axis.min && axis.max)
+      script += fmt::format("set {}tics {}\n", letter, std::max(1.0, std::ceil(span / 12)));
   }
-  script += "splot ";
-  for (std::size_t t = 0; t < tokens; ++t)
-    script += fmt::format("{}$token{} using 1:2:3:4:3 with zerrorfill linecolor rgb '{}' linewidth 1.5",
-                          t == 0 ? "" : ", ", t, kColours[t % std::size(kColours)]);
-  return script + "\n";
-}
-
-std::string per_layer_data(const ScanResult& r) {
-  std::string data = "$layers << EOD\n";
-  for (const LayerReport& layer : r.layer_reports)
-    data += fmt::format("{} {} {} {} {} {}\n", layer.layer, value(layer.left_angle_degrees),
-                        value(layer.ffn_left_angle_degrees),
-                        layer.eigenvalue ? fmt::format("{:.9g}", layer.eigenvalue->real()) : "NaN",
-                        value(layer.eigenvector_angle_degrees), value(layer.decay_ratio));
-  return data + "EOD\n";
-}
-
-std::string marks(const std::vector<FoundLayer>& layers, const char* colour, const char* name) {
-  std::string script;
-  for (const FoundLayer& found : layers)
-    script += fmt::format(
-        "set arrow from first {0},graph 0 to first {0},graph 1 nohead dashtype 2 linecolor rgb '{1}' back\n"
-        "set label '{2}' at first {0},graph 1.04 center textcolor rgb '{1}'\n",
-        found.layer, colour, name);
   return script;
 }
 
-std::string layer_axis(const ScanResult& r) {
-  return fmt::format(
-             "set tmargin 2\nset xlabel 'layer'\nset xrange [0.5:{}.5]\nset grid ytics linecolor rgb "
-             "'#dddddd'\nset border "
-             "3\nset tics nomirror\n",
-             r.layers) +
-         marks(r.explosion_layers, "#D55E00", "explosion") + marks(r.decay_layers, "#0072B2", "decay");
-}
-
-std::string angle_script(const ScanResult& r) {
-  return per_layer_data(r) + layer_axis(r) +
-         "set ylabel 'angle to empirical direction (degrees)'\nset yrange [0:95]\nset ytics 15\nset key "
-         "bottom right\n"
-         "plot $layers using 1:2 with linespoints pointtype 7 linecolor rgb '#D55E00' title 'left singular "
-         "vector of L', "
-         "$layers using 1:3 with linespoints pointtype 6 linecolor rgb '#009E73' title 'of F alone'\n";
-}
-
-std::string eigenvalue_script(const ScanResult& r) {
-  return per_layer_data(r) + layer_axis(r) +
-         "set ylabel 'angle of eigenvector (degrees)' textcolor rgb '#D55E00'\nset yrange [0:95]\nset ytics "
-         "15\n"
-         "set y2label 'eigenvalue of R (real part)' textcolor rgb '#0072B2'\nset y2tics\nset border 11\nset "
-         "key off\n"
-         "plot $layers using 1:5 with linespoints pointtype 7 linecolor rgb '#D55E00', "
-         "$layers using 1:4 axes x1y2 with linespoints pointtype 5 linecolor rgb '#0072B2'\n";
-}
-
-/// Runs gnuplot on a script given on its standard input; true where it ended well.
-bool run_gnuplot(const std::filesystem::path& script) {
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, script.c_str(), O_RDONLY, 0);
-  posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-  posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-  char name[] = "gnuplot";
-  char* arguments[] = {name, nullptr};
-  pid_t child = 0;
-  const int error = posix_spawnp(&child, "gnuplot", &actions, nullptr, arguments, environ);
-  posix_spawn_file_actions_destroy(&actions);
-  if (error != 0) return false;
-  int status = 0;
-  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
-  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
-bool draw(const std::string& script, const std::string& name, const std::filesystem::path& folder) {
-  // All formats in one gnuplot process: starting it is the slow part.
-  std::string all;
-  for (const auto& [extension, terminal] : kFormats)
-    all += fmt::format("reset session\nset encoding utf8\nset terminal {}\nset output {}\n{}unset output\n",
-                       terminal, quoted((folder / (name + ".tmp." + extension)).string()), script);
-  const auto script_path = folder / (name + ".tmp.gp");
-  write_file(script_path, all);
-  const bool drawn = run_gnuplot(script_path);
-  std::error_code ignored;
-  for (const auto& [extension, terminal] : kFormats) {
-    const auto temporary = folder / (name + ".tmp." + extension);
-    if (drawn)
-      std::filesystem::rename(temporary, folder / (name + "." + extension), ignored);
+std::string marks_script(const Chart& chart) {
+  std::string script;
+  for (const Mark& mark : chart.marks) {
+    const char* paint = mark.kind == Mark::Kind::kExplosion ? "#D55E00"
+                        : mark.kind == Mark::Kind::kDecay   ? "#0072B2"
+                                                            : "#666666";
+    const std::string text = gnuplot_quoted(mark.text), at = value(mark.at);
+    if (mark.horizontal)
+      script += fmt::format(
+          "set arrow from graph 0,first {0} to graph 1,first {0} nohead dashtype 2 linecolor rgb '{1}' back\n"
+          "set label {2} noenhanced at graph 0.01,first {0} left offset 0,0.5 textcolor rgb '{1}'\n",
+          at, paint, text);
     else
-      std::filesystem::remove(temporary, ignored);
+      script += fmt::format(
+          "set arrow from first {0},graph 0 to first {0},graph 1 nohead dashtype 2 linecolor rgb '{1}' back\n"
+          "set label {2} noenhanced at first {0},graph 1.04 center textcolor rgb '{1}'\n",
+          at, paint, text);
   }
-  std::filesystem::remove(script_path, ignored);
-  return drawn;
+  return script;
+}
+
+std::string data_block(std::size_t index, const Series& series) {
+  std::string script = fmt::format("$s{} << EOD\n", index);
+  for (std::size_t i = 0; i < series.y.size(); ++i) {
+    script += fmt::format("{} {}", value(series.x.empty() ? static_cast<double>(i) : series.x[i]),
+                          value(series.y[i]));
+    if (!series.low.empty()) script += fmt::format(" {} {}", value(series.low[i]), value(series.high[i]));
+    script += "\n";
+  }
+  return script + "EOD\n";
+}
+
+std::string series_script(const Chart& chart) {
+  const bool second = std::any_of(chart.series.begin(), chart.series.end(),
+                                  [](const Series& series) { return series.second_axis; });
+  std::string script = "set tmargin 2\nset grid ytics linecolor rgb '#dddddd'\nset tics nomirror\n";
+  script += fmt::format("set border {}\n", second ? 11 : 3);
+  script += axis_script(chart.x, "x") + axis_script(chart.y, "y");
+  if (second) script += "set y2tics\n" + axis_script(chart.y2, "y2");
+  script += marks_script(chart);
+  script += chart.series.size() == 1
+                ? "unset key\n"
+                : "set key outside bottom center horizontal maxrows 3 noenhanced samplen 2\n";
+  for (std::size_t i = 0; i < chart.series.size(); ++i) script += data_block(i, chart.series[i]);
+  std::string plots;
+  const auto add = [&](const std::string& plot) { plots += (plots.empty() ? "" : ", ") + plot; };
+  const double width = 0.8 / static_cast<double>(chart.series.size());
+  for (std::size_t i = 0; i < chart.series.size(); ++i) {
+    const Series& series = chart.series[i];
+    const std::string title = gnuplot_quoted(series.name);
+    const char* axes = series.second_axis ? " axes x1y2" : "";
+    if (!series.low.empty() && chart.kind == ChartKind::kLines)
+      add(fmt::format(
+          "$s{} using 1:3:4{} with filledcurves fillstyle transparent solid 0.2 linecolor rgb '{}' notitle",
+          i, axes, colour(i)));
+    switch (chart.kind) {
+      case ChartKind::kBars: {
+        const double left = (static_cast<double>(i) - static_cast<double>(chart.series.size()) / 2) * width;
+        add(
+            fmt::format("$s{} using ($1+{}):2:({}){} with boxes fillstyle solid 0.85 noborder linecolor rgb "
+                        "'{}' title {}",
+                        i, left + width / 2, width * 0.92, axes, colour(i), title));
+        break;
+      }
+      case ChartKind::kScatter:
+        add(fmt::format("$s{} using 1:2{} with points pointtype {} pointsize 0.6 linecolor rgb '{}' title {}",
+                        i, axes, point(i), colour(i), title));
+        break;
+      default:
+        add(fmt::format(
+            "$s{} using 1:2{} with {} pointtype {} pointsize 0.7 linewidth 1.5 linecolor rgb '{}' title {}",
+            i, axes, series.y.size() > 200 ? "lines" : "linespoints", point(i), colour(i), title));
+    }
+  }
+  return script + "plot " + plots + "\n";
+}
+
+std::string heatmap_script(const Chart& chart) {
+  std::string script =
+      axis_script(chart.x, "x") + axis_script(chart.y, "y", kNames) + "unset key\nunset grid\n";
+  script += fmt::format("set cblabel {} noenhanced\nset palette viridis\n",
+                        gnuplot_quoted(axis_title(chart.value)));
+  if (chart.value.log) script += "set logscale cb\nset format cb '%g'\n";
+  script += fmt::format("set xrange [{}:{}]\nset yrange [-0.5:{}]\n", chart.grid_x_begin - 0.5,
+                        chart.grid_x_begin + static_cast<double>(chart.grid[0].size()) - 0.5,
+                        static_cast<double>(chart.grid.size()) - 0.5);
+  script += marks_script(chart) + "$g << EOD\n";
+  for (std::size_t row = 0; row < chart.grid.size(); ++row)
+    for (std::size_t col = 0; col < chart.grid[row].size(); ++col)
+      script += fmt::format("{} {} {}\n", chart.grid_x_begin + static_cast<double>(col), row,
+                            value(chart.grid[row][col]));
+  return script + "EOD\nplot $g using 1:2:3 with image pixels\n";
+}
+
+/// The rows a figure has room for: the first ones and the last.
+std::vector<std::size_t> shown_rows(std::size_t rows) {
+  std::vector<std::size_t> shown;
+  for (std::size_t i = 0; i < rows; ++i)
+    if (i + 1 < kWalls || i + 1 == rows) shown.push_back(i);
+  return shown;
+}
+
+std::string landscape_script(const Chart& chart) {
+  const std::vector<std::size_t> shown = shown_rows(chart.grid.size());
+  const double end = chart.grid_x_begin + static_cast<double>(chart.grid[0].size()) - 1;
+  std::string script = fmt::format(
+      "set xlabel {} noenhanced offset 0,-0.8\nset zlabel {} noenhanced rotate by 90\n"
+      "set view 62,52,1.05,1.05\nset xyplane 0\nunset key\nset grid\nset style fill transparent solid 0.45\n"
+      "set xtics {} offset -0.6,-0.3\nset xrange [{}:{}]\nset yrange [{}:-0.5]\nset zrange [0:*]\n"
+      "set ytics noenhanced offset 0.4,-0.4 (",
+      gnuplot_quoted(axis_title(chart.x)), gnuplot_quoted(axis_title(chart.value)),
+      std::max(1.0, std::ceil((end - chart.grid_x_begin) / 8)), chart.grid_x_begin, end,
+      static_cast<double>(shown.size()) - 0.5);
+  for (std::size_t i = 0; i < shown.size(); ++i) {
+    const std::string name =
+        chart.y.categories.empty() ? std::to_string(shown[i]) : chart.y.categories[shown[i]];
+    script += fmt::format("{}{} {}", i == 0 ? "" : ", ", gnuplot_quoted(name), i);
+  }
+  script += ")\n";
+  for (std::size_t i = 0; i < shown.size(); ++i) {
+    script += fmt::format("$s{} << EOD\n", i);
+    const auto& row = chart.grid[shown[i]];
+    for (std::size_t col = 0; col < row.size(); ++col)
+      script +=
+          fmt::format("{} {} {} 0\n", chart.grid_x_begin + static_cast<double>(col), i, value(row[col]));
+    script += "EOD\n";
+  }
+  // From the back to the front, so that a wall hides what stands behind it.
+  script += "splot ";
+  for (std::size_t i = 0; i < shown.size(); ++i)
+    script += fmt::format("{}$s{} using 1:2:3:4:3 with zerrorfill linecolor rgb '{}' linewidth 1.5",
+                          i == 0 ? "" : ", ", i, colour(i));
+  return script + "\n";
 }
 
 }  // namespace
 
-std::vector<std::string> write_figures(const ScanResult& result, const std::filesystem::path& out) {
+std::string chart_script(const Chart& chart) {
+  switch (chart.kind) {
+    case ChartKind::kHeatmap:
+      return heatmap_script(chart);
+    case ChartKind::kLandscape:
+      return landscape_script(chart);
+    case ChartKind::kLines:
+    case ChartKind::kScatter:
+    case ChartKind::kBars:
+      break;
+  }
+  return series_script(chart);
+}
+
+std::vector<std::string> write_figures(const std::vector<Section>& sections,
+                                       const std::filesystem::path& out) {
   const auto folder = out / "figures";
   make_folder(folder);
+  std::vector<const Chart*> charts;
+  for (const Section& section : sections)
+    for (const Chart& chart : section.charts) charts.push_back(&chart);
+  std::vector<std::uint8_t> drawn(charts.size());
+  parallel_for(static_cast<Index>(charts.size()), [&](Index i) {
+    const auto at = static_cast<std::size_t>(i);
+    drawn[at] = run_gnuplot(chart_script(*charts[at]), charts[at]->id, folder);
+  });
   std::vector<std::string> missing;
-  const auto add = [&](const char* name, const std::string& script) {
-    if (!draw(script, name, folder))
+  for (std::size_t i = 0; i < charts.size(); ++i)
+    if (!drawn[i])
       missing.push_back(fmt::format(
-          "figures/{} was not drawn: gnuplot is missing or failed (apt install gnuplot-nox)", name));
-  };
-  add("norm-landscape", landscape_script(result));
-  if (result.high_norm.count > 0) {
-    add("singular-angle", angle_script(result));
-    add("decay-eigenvalue", eigenvalue_script(result));
-  } else {
-    missing.push_back("figures of angles and eigenvalues: there is no empirical direction to compare with");
-  }
+          "figures/{} was not drawn: gnuplot is missing or failed (apt install gnuplot-nox)", charts[i]->id));
   return missing;
 }
 

@@ -4,13 +4,16 @@
 #include <string>
 #include <vector>
 
-#include "analysis/scan_result.h"
+#include "report/section.h"
 
 namespace defectoscope {
 
-/// Draws figures/<name>.{svg,pdf,png} below `out` with gnuplot: norm-landscape, singular-angle,
-/// decay-eigenvalue. Returns one sentence for each figure that could not be made (no gnuplot, nothing to
-/// draw).
-std::vector<std::string> write_figures(const ScanResult& result, const std::filesystem::path& out);
+/// gnuplot's commands that draw the chart, for any terminal.
+std::string chart_script(const Chart& chart);
+
+/// Draws figures/<id>.{svg,pdf,png} below `out` for every chart. Returns one sentence for each that could not
+/// be made. Throws Error(kResources) where the folder cannot be written.
+std::vector<std::string> write_figures(const std::vector<Section>& sections,
+                                       const std::filesystem::path& out);
 
 }  // namespace defectoscope

@@ -12,8 +12,12 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "checkpoint/safetensors.h"
+#include "report/csv.h"
 #include "report/json_values.h"
+#include "report/page.h"
 #include "report/scan_report.h"
+#include "report/scan_sections.h"
+#include "report/section_json.h"
 
 namespace defectoscope {
 namespace {
@@ -141,12 +145,51 @@ TEST(Summary, SaysPlainlyThatNothingWasFound) {
 }
 
 TEST(ScanHtml, IsSelfContainedAndSafeFromNames) {
-  const std::string page = scan_html(example());
+  const std::string page = page_html({scan_page(example())});
   EXPECT_THAT(page, HasSubstr("example&lt;/script&gt;"));
   EXPECT_THAT(page, Not(HasSubstr("example</script>")));
   EXPECT_THAT(page, Not(HasSubstr("src=\"http")));
-  for (const char* mark : {"@TITLE@", "@DATA@", "@CHARTS@", "@SUMMARY@"})
-    EXPECT_THAT(page, Not(HasSubstr(mark)));
+  for (const char* mark : {"@TITLE@", "@DATA@", "@CHARTS@"}) EXPECT_THAT(page, Not(HasSubstr(mark)));
+}
+
+TEST(Sections, ComeBackFromJsonAsTheyWere) {
+  const ModelPage page = scan_page(example());
+  const Json json = sections_json(page.sections);
+  EXPECT_EQ(sections_json(sections_from_json(Json::parse(json.dump()))), json);
+  EXPECT_GE(page.sections.size(), 6u);
+}
+
+TEST(Sections, ThatBreakTheirRulesAreRefused) {
+  std::vector<Section> sections = scan_page(example()).sections;
+  EXPECT_NO_THROW(check_sections(sections));
+  auto broken = sections;
+  broken[0].charts[0].sentence.clear();
+  EXPECT_THROW(check_sections(broken), std::logic_error);
+  broken = sections;
+  broken[1].tables[0].rows[0].pop_back();
+  EXPECT_THROW(check_sections(broken), std::logic_error);
+  broken = sections;
+  broken[2].charts[0].id = broken[0].charts[0].id;
+  EXPECT_THROW(check_sections(broken), std::logic_error);
+}
+
+TEST(Page, ThinsLongSeriesButKeepsTheirExtremes) {
+  Series series{.name = "long", .x = {}, .y = std::vector<double>(100000, 1.0)};
+  series.y[54321] = 77.25;
+  Section section{.id = "s", .heading = "S"};
+  section.charts = {{.id = "c", .title = "c", .sentence = "s", .x = {.label = "x"}, .y = {.label = "y"}}};
+  section.charts[0].series = {series};
+  const std::string page = page_html({{.name = "m", .sections = {section}}});
+  EXPECT_THAT(page, HasSubstr("77.25"));
+  EXPECT_LT(page.size(), 2'000'000u);
+}
+
+TEST(Csv, QuotesWhatNeedsItAndLeavesOutWhatDoesNotExist) {
+  const Table table{.id = "t",
+                    .title = "t",
+                    .columns = {{"a,b"}, {"n", "°"}},
+                    .rows = {{std::string("x\"y"), Cell{}}, {true, 0.1}}};
+  EXPECT_EQ(table_csv(table), "\"a,b\",n (°)\n\"x\"\"y\",\nyes,0.1\n");
 }
 
 class WriteScanReport : public testing::Test {
@@ -170,7 +213,9 @@ TEST_F(WriteScanReport, LeavesEveryFileOfTheResultAndNoOther) {
     EXPECT_GT(entry.file_size(), 1000u);
     ++figures;
   }
-  EXPECT_EQ(figures, 9);
+  EXPECT_EQ(schema_complaints(read_file(out_ / "sections.json"), "sections.schema.json"), "");
+  EXPECT_TRUE(std::filesystem::exists(out_ / "tables/layers.csv"));
+  EXPECT_EQ(figures, 12);  // landscape, angle, eigenvalue, trust
 }
 
 TEST_F(WriteScanReport, DirectionsCanBeReadBack) {

@@ -1,0 +1,45 @@
+#include "cli/full_scan.h"
+
+#include "base/progress.h"
+#include "report/section_json.h"
+
+namespace defectoscope {
+namespace {
+
+std::string to_record(const AnalysisOutput& output) {
+  const Json json = {
+      {"json", output.json}, {"summary", output.summary}, {"sections", sections_json(output.sections)}};
+  return json.dump();
+}
+
+AnalysisOutput from_record(const std::string& name, const std::string& record) {
+  const Json json = Json::parse(record);
+  return {.name = name,
+          .json = json.at("json"),
+          .summary = json.at("summary"),
+          .sections = sections_from_json(json.at("sections"))};
+}
+
+}  // namespace
+
+std::vector<AnalysisCommand> full_scan_analyses() { return {}; }
+
+std::vector<AnalysisOutput> run_full_scan(const AnalysisContext& context) {
+  std::vector<AnalysisOutput> outputs;
+  const auto analyses = full_scan_analyses();
+  Progress progress("Analysing", static_cast<Index>(analyses.size()));
+  for (const AnalysisCommand& analysis : analyses) {
+    check_interrupt();
+    const std::string record = "analysis-" + analysis.name;
+    if (const auto kept = context.journal.get(record)) {
+      outputs.push_back(from_record(analysis.name, *kept));
+    } else {
+      outputs.push_back(analysis.run(context));
+      context.journal.put(record, to_record(outputs.back()));
+    }
+    progress.advance();
+  }
+  return outputs;
+}
+
+}  // namespace defectoscope
