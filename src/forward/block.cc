@@ -64,13 +64,20 @@ Block::Block(const Model& model, Index layer_index, const TransformerOptions& op
     return options.linear ? options.linear(layer_index, module, linear)
                           : make_dense_linear(linear, options.compute);
   };
-  query_ = make(Module::kQuery, weights.attention.query);
-  key_ = make(Module::kKey, weights.attention.key);
-  value_ = make(Module::kValue, weights.attention.value);
-  output_ = make(Module::kAttentionOutput, weights.attention.output);
-  gate_ = make(Module::kGate, weights.ffn.gate);
-  up_ = make(Module::kUp, weights.ffn.up);
-  down_ = make(Module::kDown, weights.ffn.down);
+  const AttentionWeights& attention = weights.attention;
+  if (attention.latent.defined()) {
+    latent_ = std::make_unique<LatentProjections>(config_, attention, make);
+  } else {
+    query_ = make(Module::kQuery, attention.query);
+    key_ = make(Module::kKey, attention.key);
+    value_ = make(Module::kValue, attention.value);
+  }
+  output_ = make(Module::kAttentionOutput, attention.output);
+  sinks_ = attention.sinks;
+  if (weights.experts.defined())
+    experts_ = std::make_unique<ExpertLayer>(config_, weights.experts, make);
+  else
+    ffn_ = std::make_unique<FeedForward>(weights.ffn, make);
 }
 
 void Block::forward(const Pass& pass, MatrixView states) const {
@@ -101,15 +108,20 @@ void Block::attention(const Pass& pass, ConstMatrixView x, MatrixView y) const {
   if (pre_norm_) apply_norm(config_, attention_norm_, x, workspace.normed(rows));
   const ConstMatrixView input = pre_norm_ ? ConstMatrixView(workspace.normed(rows)) : x;
   const MatrixView query = workspace.query(rows), key = workspace.key(rows), value = workspace.value(rows);
-  value_->apply(input, value);
-  if (are_alone(pass)) {
+  if (!latent_ && sinks_.empty() && are_alone(pass)) {
+    value_->apply(input, value);
     repeat_values(config_, value, workspace.context(rows));
     output_->apply(workspace.context(rows), y);
     if (output_norm_) apply_norm(config_, attention_post_norm_, y, y);
     return;
   }
-  query_->apply(input, query);
-  key_->apply(input, key);
+  if (latent_) {
+    latent_->apply(input, query, key, value);
+  } else {
+    query_->apply(input, query);
+    key_->apply(input, key);
+    value_->apply(input, value);
+  }
   apply_head_norm(config_, query_norm_, query);
   apply_head_norm(config_, key_norm_, key);
   if (config_.architecture->position == PositionKind::kRotaryHalf ||
@@ -117,8 +129,9 @@ void Block::attention(const Pass& pass, ConstMatrixView x, MatrixView y) const {
     const RotaryLayout layout = config_.architecture->position == PositionKind::kRotaryHalf
                                     ? RotaryLayout::kHalf
                                     : RotaryLayout::kInterleaved;
-    rotary(query, config_.heads, config_.head_dim, pass.rotary, pass.positions, layout);
-    rotary(key, config_.kv_heads, config_.head_dim, pass.rotary, pass.positions, layout);
+    const Index first = latent_ ? config_.head_dim - config_.rotary_dim : 0;
+    rotary(query, config_.heads, config_.head_dim, pass.rotary, pass.positions, layout, first);
+    rotary(key, config_.kv_heads, config_.head_dim, pass.rotary, pass.positions, layout, first);
   }
   attend(pass);
   output_->apply(workspace.context(rows), y);
@@ -147,10 +160,13 @@ void Block::attend_sequence(const Pass& pass, Index sequence, std::span<float> r
   parameters.heads = config_.heads;
   parameters.kv_heads = config_.kv_heads;
   parameters.head_dim = config_.head_dim;
-  parameters.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(config_.head_dim)));
+  parameters.value_dim = config_.value_head_dim();
+  parameters.scale = static_cast<float>(config_.rope_scaling.score_magnitude /
+                                        std::sqrt(static_cast<double>(config_.head_dim)));
   parameters.causal = config_.architecture->causal;
   parameters.window = config_.window_of(layer_index_);
   parameters.alibi_slopes = alibi_slopes_;
+  parameters.sinks = sinks_;
 
   const MatrixView query = pass.workspace.query(rows).block_rows(begin, count);
   const MatrixView context = pass.workspace.context(rows).block_rows(begin, count);
@@ -181,17 +197,10 @@ void Block::ffn(ConstMatrixView x, MatrixView y, Workspace& workspace) const {
   const Index rows = x.rows();
   if (pre_norm_) apply_norm(config_, ffn_norm_, x, workspace.normed(rows));
   const ConstMatrixView input = pre_norm_ ? ConstMatrixView(workspace.normed(rows)) : x;
-  const MatrixView up = workspace.up(rows);
-  up_->apply(input, up);
-  MatrixView inner = up;
-  if (gate_) {
-    inner = workspace.gate(rows);
-    gate_->apply(input, inner);
-    activate_gated(config_.activation, inner, up);
-  } else {
-    activate(config_.activation, up);
-  }
-  down_->apply(inner, y);
+  if (experts_)
+    experts_->apply(input, y);
+  else
+    ffn_->apply(config_, input, workspace.up(rows), ffn_->gated() ? workspace.gate(rows) : MatrixView{}, y);
   if (output_norm_) apply_norm(config_, ffn_post_norm_, y, y);
 }
 

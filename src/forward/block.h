@@ -4,6 +4,8 @@
 #include <span>
 #include <vector>
 
+#include "forward/expert_layer.h"
+#include "forward/latent_attention.h"
 #include "forward/transformer.h"
 #include "forward/workspace.h"
 
@@ -44,7 +46,11 @@ class Block {
   bool pre_norm_, output_norm_, sum_norm_, parallel_;
   std::vector<float> alibi_slopes_;
   NormWeights attention_norm_, attention_post_norm_, ffn_norm_, ffn_post_norm_, query_norm_, key_norm_;
-  std::unique_ptr<Linear> query_, key_, value_, output_, gate_, up_, down_;
+  std::vector<float> sinks_;
+  std::unique_ptr<Linear> query_, key_, value_, output_;
+  std::unique_ptr<LatentProjections> latent_;  ///< in place of query_, key_, value_
+  std::unique_ptr<FeedForward> ffn_;
+  std::unique_ptr<ExpertLayer> experts_;  ///< in place of ffn_
 };
 
 }  // namespace defectoscope

@@ -90,13 +90,21 @@ void activate(Activation activation, MatrixView x) {
   });
 }
 
-void activate_gated(Activation activation, MatrixView gate, ConstMatrixView up) {
+void activate_gated(const ModelConfig& config, MatrixView gate, ConstMatrixView up) {
+  const auto limit = static_cast<float>(config.ffn_clamp);
+  const auto offset = static_cast<float>(config.architecture->up_offset);
   parallel_ranges(gate.rows(), rows_per_tile(gate.cols()), [&](Index begin, Index end) {
     for (Index row = begin; row < end; ++row) {
-      activate(activation, gate.row(row));
+      if (limit > 0)
+        for (float& value : gate.row(row)) value = std::min(value, limit);
+      activate(config.activation, gate.row(row));
       const float* from = up.row(row).data();
       float* to = gate.row(row).data();
-      for (Index i = 0; i < gate.cols(); ++i) to[i] *= from[i];
+      if (limit > 0) {
+        for (Index i = 0; i < gate.cols(); ++i) to[i] *= std::clamp(from[i], -limit, limit) + offset;
+      } else {
+        for (Index i = 0; i < gate.cols(); ++i) to[i] *= from[i] + offset;
+      }
     }
   });
 }

@@ -19,8 +19,8 @@ void apply_head_norm(const ModelConfig& config, const NormWeights& norm, MatrixV
 void add(ConstMatrixView branch, MatrixView states);
 /// x = act(x).
 void activate(Activation activation, MatrixView x);
-/// gate = act(gate) · up.
-void activate_gated(Activation activation, MatrixView gate, ConstMatrixView up);
+/// gate = act(gate) · (up + offset), both clamped first, as the configuration says.
+void activate_gated(const ModelConfig& config, MatrixView gate, ConstMatrixView up);
 
 struct Place {
   Index row = 0;

@@ -7,12 +7,13 @@ namespace defectoscope {
 KvCache::KvCache(const ModelConfig& config, Index capacity) : capacity_(capacity) {
   for (Index layer = 0; layer < config.layers; ++layer) {
     keys_.emplace_back(capacity, config.kv_size());
-    values_.emplace_back(capacity, config.kv_size());
+    values_.emplace_back(capacity, config.value_size());
   }
 }
 
 Index KvCache::bytes(const ModelConfig& config, Index capacity) {
-  return 2 * config.layers * capacity * config.kv_size() * static_cast<Index>(sizeof(float));
+  return config.layers * capacity * (config.kv_size() + config.value_size()) *
+         static_cast<Index>(sizeof(float));
 }
 
 }  // namespace defectoscope

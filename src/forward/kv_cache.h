@@ -9,7 +9,8 @@ namespace defectoscope {
 struct ModelConfig;
 
 /// Keys (already rotated) and values of the tokens of one sequence seen so far, f32.
-/// Memory: 2 · layers · capacity · kv_size · 4 bytes.
+/// Latent attention (MLA) keeps its keys and values expanded. Memory: layers · capacity · (kv_size +
+/// value_size) · 4 bytes.
 class KvCache {
  public:
   KvCache(const ModelConfig& config, Index capacity);
@@ -17,7 +18,7 @@ class KvCache {
   /// Tokens held.
   Index size() const { return size_; }
   Index capacity() const { return capacity_; }
-  /// [capacity, kv_size]; rows from size() on are free to fill.
+  /// [capacity, kv_size] and [capacity, value_size]; rows from size() on are free to fill.
   MatrixView keys(Index layer_index) { return keys_[static_cast<std::size_t>(layer_index)].view(); }
   MatrixView values(Index layer_index) { return values_[static_cast<std::size_t>(layer_index)].view(); }
   /// Counts `tokens` more rows as held, once every layer has filled them.

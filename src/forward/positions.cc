@@ -1,5 +1,6 @@
 #include "forward/positions.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <numbers>
@@ -9,8 +10,25 @@
 namespace defectoscope {
 namespace {
 
+/// How much of channel i's own frequency YaRN keeps; the rest is divided by the factor.
+double yarn_share(const ModelConfig& config, Index i) {
+  const RopeScaling& scaling = config.rope_scaling;
+  const auto dim = static_cast<double>(config.rotary_dim);
+  const auto channel_turning = [&](double turns) {
+    return dim * std::log(scaling.original_max_positions / (turns * 2 * std::numbers::pi)) /
+           (2 * std::log(config.rope_base));
+  };
+  double low = channel_turning(scaling.beta_fast), high = channel_turning(scaling.beta_slow);
+  if (scaling.truncate) low = std::floor(low), high = std::ceil(high);
+  low = std::max(low, 0.0);
+  high = std::min(high, dim - 1);
+  if (high == low) high += 0.001;
+  return 1 - std::clamp((static_cast<double>(i) - low) / (high - low), 0.0, 1.0);
+}
+
 double scaled(double frequency, const RopeScaling& scaling) {
   switch (scaling.kind) {
+    case RopeScaling::Kind::kYarn:  // by the channel, not the frequency
     case RopeScaling::Kind::kNone:
     case RopeScaling::Kind::kFactors:
       return frequency;
@@ -35,9 +53,14 @@ std::vector<double> rotary_frequencies(const ModelConfig& config) {
   std::vector<double> frequencies;
   for (Index i = 0; i < config.rotary_dim / 2; ++i) {
     const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(config.rotary_dim);
-    frequencies.push_back(scaled(std::pow(config.rope_base, exponent), config.rope_scaling));
+    double frequency = scaled(std::pow(config.rope_base, exponent), config.rope_scaling);
+    if (config.rope_scaling.kind == RopeScaling::Kind::kYarn) {
+      const double share = yarn_share(config, i);
+      frequency = share * frequency + (1 - share) * frequency / config.rope_scaling.factor;
+    }
     if (config.rope_scaling.kind == RopeScaling::Kind::kFactors)
-      frequencies.back() /= config.rope_scaling.factors[static_cast<std::size_t>(i)];
+      frequency /= config.rope_scaling.factors[static_cast<std::size_t>(i)];
+    frequencies.push_back(frequency);
   }
   return frequencies;
 }

@@ -65,7 +65,8 @@ std::shared_ptr<const RotaryTable> Transformer::Parts::rotary_table(Index positi
   const std::lock_guard lock(mutex_);
   if (!rotary_ || rotary_->positions() < positions) {
     const std::vector<double> frequencies = rotary_frequencies(model.config());
-    rotary_ = std::make_shared<const RotaryTable>(make_rotary_table(frequencies, positions));
+    rotary_ = std::make_shared<const RotaryTable>(
+        make_rotary_table(frequencies, positions, model.config().rope_scaling.magnitude));
   }
   return rotary_;
 }

@@ -54,8 +54,21 @@ class Linear {
   virtual void apply(ConstMatrixView x, MatrixView y) const = 0;
 };
 
-/// The matmuls of a block, for LinearFactory.
-enum class Module { kQuery, kKey, kValue, kAttentionOutput, kGate, kUp, kDown, kLmHead };
+/// The matmuls of a block, for LinearFactory. Layers with experts ask for kGate, kUp and kDown once an expert
+/// and once for the shared one; the weight's name tells them apart. MLA's kKey and kValue read the latent.
+enum class Module {
+  kQuery,
+  kKey,
+  kValue,
+  kAttentionOutput,
+  kGate,
+  kUp,
+  kDown,
+  kLmHead,
+  kRouter,       ///< and the switch of a shared expert
+  kQueryLatent,  ///< MLA's projections to its latents
+  kKeyValueLatent
+};
 /// Builds the Linear of one module; the default is dense in the transformer's compute type. layer_index is
 /// 0-based, −1 for kLmHead.
 using LinearFactory = std::function<std::unique_ptr<Linear>(Index layer_index, Module, const LinearWeights&)>;

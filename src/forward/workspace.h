@@ -15,9 +15,9 @@ class Workspace {
   /// [rows, d]; only where attention and FFN run in parallel.
   MatrixView branch(Index rows) { return branch_.view().block_rows(0, rows); }
   MatrixView query(Index rows) { return part(rows, 0, query_); }
-  MatrixView context(Index rows) { return part(rows, query_, query_); }
-  MatrixView key(Index rows) { return part(rows, 2 * query_, kv_); }
-  MatrixView value(Index rows) { return part(rows, 2 * query_ + kv_, kv_); }
+  MatrixView context(Index rows) { return part(rows, query_, context_); }
+  MatrixView key(Index rows) { return part(rows, query_ + context_, key_); }
+  MatrixView value(Index rows) { return part(rows, query_ + context_ + key_, value_); }
   MatrixView up(Index rows) { return part(rows, 0, ffn_); }
   MatrixView gate(Index rows) { return part(rows, ffn_, ffn_); }
 
@@ -26,7 +26,7 @@ class Workspace {
   MatrixView part(Index rows, Index before, Index cols) {
     return {shared_.data() + before * shared_.rows(), rows, cols};
   }
-  Index query_, kv_, ffn_;
+  Index query_, context_, key_, value_, ffn_;
   Matrix normed_, branch_, shared_;
 };
 

@@ -23,6 +23,8 @@ KeyRange visible(const AttentionParameters& p, Index position, Index keys) {
   return {std::clamp<Index>(first, 0, keys), std::clamp<Index>(last, 0, keys)};
 }
 
+Index value_dim_of(const AttentionParameters& p) { return p.value_dim > 0 ? p.value_dim : p.head_dim; }
+
 /// Queries of one tile: more on long sequences, where the packing of the keys pays and the masked corner of a
 /// causal block weighs less; fewer where the block of scores would exceed 2 MiB.
 Index queries_together(Index keys) {
@@ -43,19 +45,20 @@ class Tile {
     const Index first = low.first;
     const Index keys = high.last - first;
     const Index queries = end - begin;
-    const Index dim = p_.head_dim;
-    float* out = out_.data() + begin * out_.stride() + head * dim;
+    const Index dim = p_.head_dim, value_dim = value_dim_of(p_);
+    float* out = out_.data() + begin * out_.stride() + head * value_dim;
     if (keys <= 0) {
-      for (Index i = 0; i < queries; ++i) std::fill_n(out + i * out_.stride(), dim, 0.0f);
+      for (Index i = 0; i < queries; ++i) std::fill_n(out + i * out_.stride(), value_dim, 0.0f);
       return;
     }
     const Index stride = (keys + 15) / 16 * 16;
     scores.resize(static_cast<std::size_t>(queries * stride));
-    const Index kv = head / (p_.heads / p_.kv_heads) * dim;
+    const Index kv_head = head / (p_.heads / p_.kv_heads);
 
     const SingleThreadScope single_thread;
     dnnl_sgemm('N', 'T', queries, keys, dim, p_.scale, q_.data() + begin * q_.stride() + head * dim,
-               q_.stride(), k_.data() + first * k_.stride() + kv, k_.stride(), 0.0f, scores.data(), stride);
+               q_.stride(), k_.data() + first * k_.stride() + kv_head * dim, k_.stride(), 0.0f, scores.data(),
+               stride);
     for (Index i = 0; i < queries; ++i) {
       const Index position = p_.offset + begin + i;
       const KeyRange range = visible(p_, position, k_.rows());
@@ -65,8 +68,8 @@ class Tile {
         for (Index j = range.first; j < range.last; ++j)
           if (j != position) received[j] += row[static_cast<std::size_t>(j - first)];
     }
-    dnnl_sgemm('N', 'N', queries, dim, keys, 1.0f, scores.data(), stride,
-               v_.data() + first * v_.stride() + kv, v_.stride(), 0.0f, out, out_.stride());
+    dnnl_sgemm('N', 'N', queries, value_dim, keys, 1.0f, scores.data(), stride,
+               v_.data() + first * v_.stride() + kv_head * value_dim, v_.stride(), 0.0f, out, out_.stride());
   }
 
  private:
@@ -84,7 +87,14 @@ class Tile {
       for (std::size_t j = 0; j < count; ++j)
         seen[j] -= slope * static_cast<float>(std::abs(position - range.first - static_cast<Index>(j)));
     }
+    if (p_.sinks.empty() || seen.empty()) return softmax(seen);
+    // Softmax over the keys leaves 1 / sum exp(score − top) at the top score.
+    const float top = *std::ranges::max_element(seen);
     softmax(seen);
+    const double sum = 1 / static_cast<double>(*std::ranges::max_element(seen));
+    const double sink = std::exp(static_cast<double>(p_.sinks[static_cast<std::size_t>(head)] - top));
+    const auto share = static_cast<float>(sum / (sum + sink));
+    for (float& probability : seen) probability *= share;
   }
 
   const AttentionParameters& p_;
@@ -98,10 +108,13 @@ void attention(const AttentionParameters& parameters, ConstMatrixView q, ConstMa
                MatrixView out, std::span<float> received) {
   const AttentionParameters& p = parameters;
   assert(p.heads > 0 && p.kv_heads > 0 && p.heads % p.kv_heads == 0);
-  assert(q.cols() == p.heads * p.head_dim && out.cols() == q.cols() && out.rows() == q.rows());
-  assert(k.cols() == p.kv_heads * p.head_dim && v.cols() == k.cols() && v.rows() == k.rows());
+  assert(q.cols() == p.heads * p.head_dim && out.cols() == p.heads * value_dim_of(p) &&
+         out.rows() == q.rows());
+  assert(k.cols() == p.kv_heads * p.head_dim && v.cols() == p.kv_heads * value_dim_of(p) &&
+         v.rows() == k.rows());
   assert(received.empty() || static_cast<Index>(received.size()) == k.rows());
   assert(p.alibi_slopes.empty() || static_cast<Index>(p.alibi_slopes.size()) == p.heads);
+  assert(p.sinks.empty() || static_cast<Index>(p.sinks.size()) == p.heads);
   if (q.rows() == 0) return;
   const Tile tile(p, q, k, v, out);
   const Index step = queries_together(k.rows());

@@ -11,7 +11,8 @@ struct AttentionParameters {
   Index heads = 0;     ///< query heads
   Index kv_heads = 0;  ///< divides heads; query head h reads key-value head h / (heads / kv_heads)
   Index head_dim = 0;
-  float scale = 1;  ///< of q·k, usually 1/√head_dim
+  Index value_dim = 0;  ///< of a value head; 0: head_dim
+  float scale = 1;      ///< of q·k, usually 1/√head_dim
   bool causal = true;
   /// Position of the first query; row i of q stands at offset + i, row j of k and v at j.
   Index offset = 0;
@@ -21,12 +22,14 @@ struct AttentionParameters {
   std::span<const float> alibi_slopes = {};
   /// Scores become cap · tanh(score / cap); 0 = none.
   float soft_cap = 0;
+  /// One further logit a head, which takes its share of every softmax and gives nothing. Empty = none.
+  std::span<const float> sinks = {};
 };
 
 /// out[i, h] = softmax_j(scale q[i, h]·k[j, h'] + bias) v[j, h'], over the keys that query i sees.
 ///
-/// q and out [queries, heads * head_dim], k and v [keys, kv_heads * head_dim], any strides; out may be q
-/// itself. Blocks of queries times one head are the tiles:
+/// q [queries, heads * head_dim], out [queries, heads * value_dim], k [keys, kv_heads * head_dim], v [keys,
+/// kv_heads * value_dim], any strides; out may be q itself. Blocks of queries times one head are the tiles:
 /// f32 products through oneDNN, one block of scores [128 or fewer, keys] a thread at a time. Deterministic at
 /// any thread count.
 ///

@@ -30,9 +30,9 @@ RotaryTable make_rotary_table(std::span<const double> inverse_frequencies, Index
 }
 
 void rotary(MatrixView x, Index heads, Index head_dim, const RotaryTable& table,
-            std::span<const Index> positions, RotaryLayout layout) {
+            std::span<const Index> positions, RotaryLayout layout, Index first_channel) {
   const Index half = table.cosine.cols();
-  assert(2 * half <= head_dim && heads * head_dim <= x.cols());
+  assert(first_channel + 2 * half <= head_dim && heads * head_dim <= x.cols());
   assert(static_cast<Index>(positions.size()) == x.rows());
   parallel_ranges(x.rows(), 16, [&](Index begin, Index end) {
     for (Index r = begin; r < end; ++r) {
@@ -41,7 +41,7 @@ void rotary(MatrixView x, Index heads, Index head_dim, const RotaryTable& table,
       const float* cosine = table.cosine.row(position).data();
       const float* sine = table.sine.row(position).data();
       for (Index h = 0; h < heads; ++h) {
-        float* head = x.data() + r * x.stride() + h * head_dim;
+        float* head = x.data() + r * x.stride() + h * head_dim + first_channel;
         if (layout == RotaryLayout::kHalf) {
           float* __restrict first = head;
           float* __restrict second = head + half;

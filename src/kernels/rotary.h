@@ -25,9 +25,9 @@ struct RotaryTable {
 RotaryTable make_rotary_table(std::span<const double> inverse_frequencies, Index positions,
                               double magnitude = 1);
 
-/// Turns, in place, the first rotary_dim channels of each of `heads` heads of head_dim channels in every row
-/// of x [rows, heads * head_dim or more]; row i stands at positions[i], which the table must hold.
+/// Turns, in place, channels [first, first + rotary_dim) of each of `heads` heads of head_dim channels in
+/// every row of x [rows, heads * head_dim or more]; row i stands at positions[i], which the table must hold.
 void rotary(MatrixView x, Index heads, Index head_dim, const RotaryTable& table,
-            std::span<const Index> positions, RotaryLayout layout);
+            std::span<const Index> positions, RotaryLayout layout, Index first = 0);
 
 }  // namespace defectoscope

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/index.h"
+#include "model/expert_spec.h"
 
 namespace defectoscope {
 
@@ -49,6 +50,11 @@ struct TensorNames {
   std::string_view fused_qkv = {};                    ///< the others
   std::string_view query_norm = {}, key_norm = {};
   std::string_view attention_output = {};
+  std::string_view sinks = {};  ///< [heads]: a further logit of every softmax, whose share goes nowhere
+  /// Latent attention (MLA, DeepSeek-V2): the query by way of a latent where the configuration has one, else
+  /// by `query`; key and value by way of another, whose last rows are the key's rotary part for all heads.
+  std::string_view query_latent = {}, query_latent_norm = {}, query_expand = {};
+  std::string_view kv_latent = {}, kv_latent_norm = {}, kv_expand = {};
   std::string_view ffn_norm = {};
   std::string_view ffn_post_norm = {};
   std::string_view gate = {}, up = {}, down = {};  ///< fused gate+up: `up`
@@ -72,9 +78,10 @@ struct BiasRules {
 
 /// Which layers see only the last `sliding_window` tokens.
 enum class WindowRule {
-  kNone,           ///< none, whatever config.json says
-  kEveryLayer,     ///< all, where sliding_window is a number (Mistral)
-  kSwitchedLayers  ///< where use_sliding_window: those of layer_types, or from max_window_layers on (Qwen2)
+  kNone,            ///< none, whatever config.json says
+  kEveryLayer,      ///< all, where sliding_window is a number (Mistral)
+  kSwitchedLayers,  ///< where use_sliding_window: those of layer_types, or from max_window_layers on (Qwen2)
+  kListedLayers     ///< those of layer_types, or every other from the first on (gpt-oss)
 };
 
 /// A setting of config.json that only has one value we compute with; `value` as JSON spells it.
@@ -142,6 +149,10 @@ struct ArchitectureSpec {
   TensorNames names = {};
   ConfigKeys keys = {};
   GgufTraits gguf = {};
+  ExpertSpec experts = {};
+  bool latent_attention = false;    ///< MLA: key, value and perhaps query by way of latents
+  double up_offset = 0;             ///< added to the up projection's output: act(gate) · (up + 1) in gpt-oss
+  std::string_view clamp_key = {};  ///< setting that clamps gate (above) and up (both ways): swiglu_limit
 };
 
 /// All rows, in the order they are listed to users.

@@ -46,7 +46,8 @@ Activation read_activation(const ConfigReader& reader, const ArchitectureSpec& r
   std::string known;
   for (const NamedActivation& entry : kActivations)
     known += (known.empty() ? "" : ", ") + std::string(entry.name);
-  reader.fail("unknown activation function", row.keys.activation[0], known, shortened(name));
+  reader.fail("unknown activation function", row.keys.activation.empty() ? "" : row.keys.activation[0], known,
+              shortened(name));
 }
 
 const ArchitectureSpec& find_row(const ConfigReader& reader, ModelConfig& config) {
@@ -61,6 +62,16 @@ const ArchitectureSpec& find_row(const ConfigReader& reader, ModelConfig& config
   return *row;
 }
 
+/// Heads of latent attention are a part without and a part with positions, the latter last.
+void read_latents(const ConfigReader& reader, ModelConfig& config) {
+  config.kv_heads = config.heads;
+  config.rotary_dim = reader.integer(Key{"qk_rope_head_dim"}, 2, kMaxHeads);
+  config.head_dim = config.rotary_dim + reader.integer(Key{"qk_nope_head_dim"}, 1, kMaxHeads);
+  config.value_dim = reader.integer(Key{"v_head_dim"}, 1, kMaxHeads);
+  config.kv_latent = reader.integer(Key{"kv_lora_rank"}, 1, kMaxWidth);
+  config.query_latent = reader.integer(Key{"q_lora_rank"}, 1, kMaxWidth, 0);
+}
+
 void read_sizes(const ConfigReader& reader, ModelConfig& config) {
   const ArchitectureSpec& row = *config.architecture;
   config.hidden_size = reader.integer(row.keys.hidden_size, 1, kMaxWidth);
@@ -73,12 +84,13 @@ void read_sizes(const ConfigReader& reader, ModelConfig& config) {
                 "a divisor of " + std::to_string(config.heads) + " (" + std::string(row.keys.heads[0]) + ")",
                 std::to_string(config.kv_heads));
   const std::optional<Index> head_dim = reader.find_integer(row.keys.head_dim, 1, kMaxHeads);
-  if (!head_dim && config.hidden_size % config.heads != 0)
+  if (!head_dim && !row.latent_attention && config.hidden_size % config.heads != 0)
     reader.fail("hidden size does not divide among heads", row.keys.heads[0],
                 "a divisor of " + std::to_string(config.hidden_size) + " (" +
                     std::string(row.keys.hidden_size[0]) + "), or head_dim",
                 std::to_string(config.heads));
   config.head_dim = head_dim.value_or(config.hidden_size / config.heads);
+  if (row.latent_attention) read_latents(reader, config);
   if (config.query_size() > kMaxFfn)
     reader.fail("value out of range in the model's configuration", row.keys.head_dim[0],
                 "at most " + std::to_string(kMaxFfn) + " rows in all heads",
@@ -100,12 +112,13 @@ void read_window(const ConfigReader& reader, ModelConfig& config) {
   if (window == 0) return;
   config.sliding_window = window;
   if (row.window == WindowRule::kEveryLayer) return;
+  const bool listed = row.window == WindowRule::kListedLayers;
   config.layer_is_windowed.resize(static_cast<std::size_t>(config.layers));
   const nlohmann::json* types = reader.find("layer_types");
   if (types == nullptr) {
-    const Index first = reader.integer(Key{"max_window_layers"}, 0, kMaxLayers, 28);
+    const Index first = listed ? 0 : reader.integer(Key{"max_window_layers"}, 0, kMaxLayers, 28);
     for (Index i = 0; i < config.layers; ++i)
-      config.layer_is_windowed[static_cast<std::size_t>(i)] = i >= first;
+      config.layer_is_windowed[static_cast<std::size_t>(i)] = listed ? i % 2 == 0 : i >= first;
     return;
   }
   if (!types->is_array() || static_cast<Index>(types->size()) != config.layers)
@@ -175,6 +188,8 @@ ModelConfig parse_config(std::string_view json, const std::string& file) {
   config.activation = read_activation(reader, row);
   if (row.position == PositionKind::kRotaryHalf || row.position == PositionKind::kRotaryInterleaved)
     read_rope(reader, config);
+  config.experts = read_experts(reader, row, config.layers);
+  if (!row.clamp_key.empty()) config.ffn_clamp = reader.positive(Key{row.clamp_key}, 7);
   read_window(reader, config);
   read_biases(reader, config);
   config.tied_embeddings = reader.boolean("tie_word_embeddings", row.tied_by_default);

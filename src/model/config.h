@@ -9,18 +9,25 @@
 
 #include "base/index.h"
 #include "model/architecture.h"
+#include "model/expert_config.h"
 
 namespace defectoscope {
 
 /// How rotary frequencies are changed for long contexts (`rope_scaling`, or `rope_parameters` in newer
 /// files).
 struct RopeScaling {
-  enum class Kind { kNone, kLinear, kLlama3, kFactors } kind = Kind::kNone;
+  enum class Kind { kNone, kLinear, kLlama3, kYarn, kFactors } kind = Kind::kNone;
   double factor = 1;
   double low_frequency_factor = 1;
   double high_frequency_factor = 4;
   double original_max_positions = 0;
   std::vector<double> factors = {};  ///< kFactors: what each frequency is divided by
+  /// YaRN (Peng, Quesnelle, Fan, Shippole 2023): frequencies that turn more than beta_fast times over the
+  /// original length stay, those under beta_slow are divided, a ramp lies between.
+  double beta_fast = 32, beta_slow = 1;
+  bool truncate = true;        ///< the ramp's ends to whole channels
+  double magnitude = 1;        ///< multiplies cosines and sines
+  double score_magnitude = 1;  ///< multiplies the scores once more (DeepSeek's mscale_all_dim)
 };
 
 /// A model's shape and settings, read from config.json by the keys of its family's row.
@@ -29,15 +36,19 @@ struct ModelConfig {
   std::string model_type;
   Index hidden_size = 0;  ///< d
   Index layers = 0;
-  Index heads = 0;     ///< query heads
-  Index kv_heads = 0;  ///< divides heads
-  Index head_dim = 0;  ///< not always hidden_size / heads
+  Index heads = 0;      ///< query heads
+  Index kv_heads = 0;   ///< divides heads
+  Index head_dim = 0;   ///< of queries and keys; not always hidden_size / heads
+  Index value_dim = 0;  ///< of values; 0: as head_dim
   Index ffn_size = 0;
   Index vocab_size = 0;
   Index max_positions = 0;
   double norm_eps = 1e-6;
   double norm_gain_offset = 0;  ///< the row's, where the files hold g and not 1 + g
   Activation activation = Activation::kSilu;
+  double ffn_clamp = 0;  ///< gate at most this, up within ±this, before they meet; 0: none
+  ExpertConfig experts;
+  Index query_latent = 0, kv_latent = 0;  ///< widths of MLA's latents; 0: none
   double rope_base = 10000;
   Index rotary_dim = 0;  ///< of head_dim; 0 where the family has no rotary part
   RopeScaling rope_scaling;
@@ -50,6 +61,9 @@ struct ModelConfig {
 
   Index query_size() const { return heads * head_dim; }
   Index kv_size() const { return kv_heads * head_dim; }
+  Index value_head_dim() const { return value_dim > 0 ? value_dim : head_dim; }
+  Index value_size() const { return kv_heads * value_head_dim(); }
+  Index context_size() const { return heads * value_head_dim(); }  ///< what attention's output matrix reads
   /// Keys a query of that layer sees, itself included; 0 = all before it.
   Index window_of(Index layer_index) const;
 };

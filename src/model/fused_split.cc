@@ -46,6 +46,23 @@ void split_qkv(const LinearWeights& fused, const ModelConfig& config, AttentionW
   attention.value = gather(fused, queries + head, head, step, config.kv_heads);
 }
 
+void split_alternating(const LinearWeights& fused, FfnWeights& ffn) {
+  const Index half = fused.weight.rows / 2;
+  ffn.gate = gather(fused, 0, 1, 2, half);
+  ffn.up = gather(fused, 1, 1, 2, half);
+}
+
+void split_kv_latent(const LinearWeights& fused, const ModelConfig& config, LatentWeights& latent) {
+  latent.kv = slice(fused, 0, config.kv_latent);
+  latent.key_position = slice(fused, config.kv_latent, config.rotary_dim);
+}
+
+void split_kv_expand(const LinearWeights& fused, const ModelConfig& config, AttentionWeights& attention) {
+  const Index key = config.head_dim - config.rotary_dim, value = config.value_head_dim();
+  attention.key = gather(fused, 0, key, key + value, config.heads);
+  attention.value = gather(fused, key, value, key + value, config.heads);
+}
+
 void split_gate_up(const LinearWeights& fused, FfnWeights& ffn) {
   // `fused` may be ffn.up itself. NOLINTNEXTLINE(performance-unnecessary-copy-initialization)
   const LinearWeights whole = fused;

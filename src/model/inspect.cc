@@ -63,7 +63,8 @@ Inspection inspect_model(const fs::path& path, bool full_hash) {
   result.config = config;
   result.family = result.config.architecture->name;
   const std::string_view prefix = find_prefix(*result.config.architecture, *checkpoint);
-  const std::vector<TensorSlot> plan = tensor_plan(result.config, prefix);
+  const std::vector<TensorSlot> plan =
+      tensor_plan(result.config, prefix, find_spelling(result.config, prefix, *checkpoint));
   compare(plan, *checkpoint, result);
   list_tensors(plan, *checkpoint, prefix, result);
   for (const fs::path& file : checkpoint->files())

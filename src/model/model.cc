@@ -64,8 +64,9 @@ Model::Model(ModelConfig config, std::shared_ptr<const Checkpoint> checkpoint, s
     : config_(std::move(config)),
       checkpoint_(std::move(checkpoint)),
       folder_(std::move(folder)),
-      prefix_(find_prefix(*config_.architecture, *checkpoint_)) {
-  for (const TensorSlot& slot : tensor_plan(config_, prefix_))
+      prefix_(find_prefix(*config_.architecture, *checkpoint_)),
+      spelling_(find_spelling(config_, prefix_, *checkpoint_)) {
+  for (const TensorSlot& slot : tensor_plan(config_, prefix_, spelling_))
     check_slot(slot, *checkpoint_, folder_.string());
 }
 
@@ -120,8 +121,18 @@ LayerWeights Model::layer(Index layer_index) const {
   layer.ffn_norm = norm(names.ffn_norm, layer_index);
   layer.ffn_post_norm = norm(names.ffn_post_norm, layer_index);
 
-  AttentionWeights& attention = layer.attention;
-  if (row.qkv == QkvLayout::kSeparate) {
+  layer.attention = row.latent_attention ? latent_attention(layer_index) : attention(layer_index);
+  if (config_.experts.in_layer(layer_index))
+    layer.experts = experts(layer_index);
+  else
+    layer.ffn = ffn(layer_index);
+  return layer;
+}
+
+AttentionWeights Model::attention(Index layer_index) const {
+  const TensorNames& names = config_.architecture->names;
+  AttentionWeights attention;
+  if (config_.architecture->qkv == QkvLayout::kSeparate) {
     attention.query = linear(names.query, layer_index);
     attention.key = linear(names.key, layer_index);
     attention.value = linear(names.value, layer_index);
@@ -131,13 +142,36 @@ LayerWeights Model::layer(Index layer_index) const {
   attention.query_norm = norm(names.query_norm, layer_index);
   attention.key_norm = norm(names.key_norm, layer_index);
   attention.output = linear(names.attention_output, layer_index);
+  if (!names.sinks.empty()) attention.sinks = vector(tensor_name(prefix_, names.sinks, layer_index));
+  return attention;
+}
 
-  FfnWeights& ffn = layer.ffn;
+AttentionWeights Model::latent_attention(Index layer_index) const {
+  const TensorNames& names = config_.architecture->names;
+  AttentionWeights attention;
+  if (config_.query_latent > 0) {
+    attention.latent.query = linear(names.query_latent, layer_index);
+    attention.latent.query_norm = norm(names.query_latent_norm, layer_index);
+    attention.query = linear(names.query_expand, layer_index);
+  } else {
+    attention.query = linear(names.query, layer_index);
+  }
+  split_kv_latent(linear(names.kv_latent, layer_index), config_, attention.latent);
+  attention.latent.kv_norm = norm(names.kv_latent_norm, layer_index);
+  split_kv_expand(linear(names.kv_expand, layer_index), config_, attention);
+  attention.output = linear(names.attention_output, layer_index);
+  return attention;
+}
+
+FfnWeights Model::ffn(Index layer_index) const {
+  const ArchitectureSpec& row = *config_.architecture;
+  const TensorNames& names = row.names;
+  FfnWeights ffn;
   ffn.up = linear(names.up, layer_index);
   if (row.ffn == FfnForm::kGated) ffn.gate = linear(names.gate, layer_index);
   if (row.ffn == FfnForm::kFusedGated) split_gate_up(ffn.up, ffn);
   ffn.down = linear(names.down, layer_index);
-  return layer;
+  return ffn;
 }
 
 WeightMatrix Model::embedding() const {

@@ -26,12 +26,24 @@ struct LinearWeights {
   std::vector<float> bias;  ///< [out] or empty
 };
 
+/// The latents of MLA (DeepSeek-V2). Query: `query` reads norm(query x) where query_latent is there. Key and
+/// value read norm(kv x) [kv_latent]; the key's rotary part, one for all heads, is key_position x.
+struct LatentWeights {
+  LinearWeights query;         ///< [query_latent, d]; undefined where queries come straight from x
+  LinearWeights kv;            ///< [kv_latent, d]
+  LinearWeights key_position;  ///< [rotary_dim, d]
+  NormWeights query_norm, kv_norm;
+  bool defined() const { return kv.weight.defined(); }
+};
+
 struct AttentionWeights {
-  LinearWeights query;   ///< [heads * head_dim, d]
-  LinearWeights key;     ///< [kv_heads * head_dim, d]
-  LinearWeights value;   ///< [kv_heads * head_dim, d]
-  LinearWeights output;  ///< [d, heads * head_dim]
+  LinearWeights query;   ///< [heads * head_dim, d or query_latent]
+  LinearWeights key;     ///< [kv_heads * head_dim, d]; MLA: [heads * (head_dim - rotary_dim), kv_latent]
+  LinearWeights value;   ///< [kv_heads * value_head_dim, d or kv_latent]
+  LinearWeights output;  ///< [d, heads * value_head_dim]
   NormWeights query_norm, key_norm;
+  LatentWeights latent;
+  std::vector<float> sinks;  ///< [heads] or empty
 };
 
 struct FfnWeights {
@@ -40,11 +52,22 @@ struct FfnWeights {
   LinearWeights down;  ///< [d, ffn]
 };
 
+/// The experts of a layer and what chooses among them.
+struct ExpertWeights {
+  LinearWeights router;               ///< [experts, d]
+  std::vector<float> selection_bias;  ///< [experts] or empty
+  std::vector<FfnWeights> experts;
+  FfnWeights shared;            ///< undefined where no expert is shared
+  LinearWeights shared_switch;  ///< [1, d] or undefined: its sigmoid multiplies the shared expert
+  bool defined() const { return !experts.empty(); }
+};
+
 /// One transformer block. Matrices borrow from the mapped checkpoint wherever its layout allows.
 struct LayerWeights {
   NormWeights attention_norm, attention_post_norm, ffn_norm, ffn_post_norm;
   AttentionWeights attention;
-  FfnWeights ffn;
+  FfnWeights ffn;         ///< undefined where the layer has experts
+  ExpertWeights experts;  ///< undefined where it has none
 };
 
 /// A checkpoint with its configuration: gives each layer's weights on demand.
@@ -81,11 +104,16 @@ class Model {
   std::vector<float> vector(const std::string& name) const;
   NormWeights norm(std::string_view pattern, Index layer_index) const;
   LinearWeights linear(std::string_view pattern, Index layer_index) const;
+  AttentionWeights attention(Index layer_index) const;
+  AttentionWeights latent_attention(Index layer_index) const;
+  FfnWeights ffn(Index layer_index) const;
+  ExpertWeights experts(Index layer_index) const;
 
   ModelConfig config_;
   std::shared_ptr<const Checkpoint> checkpoint_;
   std::filesystem::path folder_;
   std::string_view prefix_;
+  std::size_t spelling_ = 0;  ///< of the row's experts
 };
 
 }  // namespace defectoscope

@@ -12,8 +12,12 @@ constexpr std::string_view kWeight = ".weight";
 
 class Planner {
  public:
-  Planner(const ModelConfig& config, std::string_view prefix)
-      : config_(config), row_(*config.architecture), names_(row_.names), prefix_(prefix) {}
+  Planner(const ModelConfig& config, std::string_view prefix, std::size_t spelling)
+      : config_(config),
+        row_(*config.architecture),
+        names_(row_.names),
+        spelling_(row_.experts.spellings.empty() ? nullptr : &row_.experts.spellings.at(spelling)),
+        prefix_(prefix) {}
 
   std::vector<TensorSlot> plan() {
     const Index d = config_.hidden_size;
@@ -25,7 +29,10 @@ class Planner {
       attention();
       norm(names_.attention_post_norm, d);
       norm(names_.ffn_norm, d);
-      ffn();
+      if (config_.experts.in_layer(layer_))
+        experts();
+      else
+        ffn();
       norm(names_.ffn_post_norm, d);
     }
     norm(names_.final_norm, d);
@@ -60,6 +67,10 @@ class Planner {
   void attention() {
     const Index d = config_.hidden_size;
     const bool required = config_.qkv_bias_required;
+    if (row_.latent_attention) {
+      latent_attention();
+      return;
+    }
     if (row_.qkv == QkvLayout::kSeparate) {
       linear(names_.query, config_.query_size(), d, required);
       linear(names_.key, config_.kv_size(), d, required);
@@ -69,7 +80,25 @@ class Planner {
     }
     norm(names_.query_norm, config_.head_dim);
     norm(names_.key_norm, config_.head_dim);
-    linear(names_.attention_output, d, config_.query_size(), config_.attention_output_bias_required);
+    slot(names_.sinks, {config_.heads}, true);
+    linear(names_.attention_output, d, config_.context_size(), config_.attention_output_bias_required);
+  }
+
+  void latent_attention() {
+    const Index d = config_.hidden_size;
+    const bool required = config_.qkv_bias_required;
+    if (config_.query_latent > 0) {
+      linear(names_.query_latent, config_.query_latent, d, required);
+      norm(names_.query_latent_norm, config_.query_latent);
+      linear(names_.query_expand, config_.query_size(), config_.query_latent, false);
+    } else {
+      linear(names_.query, config_.query_size(), d, false);
+    }
+    const Index expanded = config_.heads * (config_.head_dim - config_.rotary_dim + config_.value_head_dim());
+    linear(names_.kv_latent, config_.kv_latent + config_.rotary_dim, d, required);
+    norm(names_.kv_latent_norm, config_.kv_latent);
+    linear(names_.kv_expand, expanded, config_.kv_latent, false);
+    linear(names_.attention_output, d, config_.context_size(), config_.attention_output_bias_required);
   }
 
   void ffn() {
@@ -80,9 +109,40 @@ class Planner {
     linear(names_.down, d, config_.ffn_size, required);
   }
 
+  void expert_slot(std::string_view pattern, Index expert, std::vector<Index> shape) {
+    slots_.push_back({expert_tensor_name(prefix_, pattern, layer_, expert), std::move(shape), true});
+  }
+
+  void experts() {
+    const Index d = config_.hidden_size, count = config_.experts.experts, ffn = config_.experts.ffn_size;
+    const ExpertNames& names = *spelling_;
+    linear(names.router, count, d, false);
+    slot(names.selection_bias, {count}, true);
+    if (!names.packed_down.empty()) {
+      using Shape = std::vector<Index>;
+      slot(names.packed_gate_up,
+           names.packed_transposed ? Shape{count, d, 2 * ffn} : Shape{count, 2 * ffn, d}, true);
+      slot(names.packed_gate_up_bias, {count, 2 * ffn}, true);
+      slot(names.packed_down, names.packed_transposed ? Shape{count, ffn, d} : Shape{count, d, ffn}, true);
+      slot(names.packed_down_bias, {count, d}, true);
+    }
+    for (Index expert = 0; names.packed_down.empty() && expert < count; ++expert) {
+      expert_slot(names.gate, expert, {ffn, d});
+      expert_slot(names.up, expert, {ffn, d});
+      expert_slot(names.down, expert, {d, ffn});
+    }
+    const Index shared = config_.experts.shared_ffn_size;
+    if (shared == 0) return;
+    linear(names.shared_gate, shared, d, false);
+    linear(names.shared_up, shared, d, false);
+    linear(names.shared_down, d, shared, false);
+    linear(names.shared_switch, 1, d, false);
+  }
+
   const ModelConfig& config_;
   const ArchitectureSpec& row_;
   const TensorNames& names_;
+  const ExpertNames* spelling_;
   std::string_view prefix_;
   Index layer_ = 0;
   std::vector<TensorSlot> slots_;
@@ -102,8 +162,21 @@ bool matches(std::string_view pattern, std::string_view name) {
 
 }  // namespace
 
-std::vector<TensorSlot> tensor_plan(const ModelConfig& config, std::string_view prefix) {
-  return Planner(config, prefix).plan();
+std::vector<TensorSlot> tensor_plan(const ModelConfig& config, std::string_view prefix,
+                                    std::size_t spelling) {
+  return Planner(config, prefix, spelling).plan();
+}
+
+std::size_t find_spelling(const ModelConfig& config, std::string_view prefix, const Checkpoint& checkpoint) {
+  const std::vector<bool>& sparse = config.experts.layer_is_sparse;
+  const Index layer = std::ranges::find(sparse, true) - sparse.begin();
+  const std::vector<ExpertNames>& spellings = config.architecture->experts.spellings;
+  for (std::size_t i = 0; i < spellings.size(); ++i) {
+    const std::string_view down =
+        spellings[i].packed_down.empty() ? spellings[i].down : spellings[i].packed_down;
+    if (checkpoint.describe(expert_tensor_name(prefix, down, layer, 0))) return i;
+  }
+  return 0;
 }
 
 std::string_view find_prefix(const ArchitectureSpec& row, const Checkpoint& checkpoint) {
@@ -118,6 +191,11 @@ std::string tensor_name(std::string_view prefix, std::string_view pattern, Index
   const std::size_t place = name.find(kLayer);
   if (place != name.npos) name.replace(place, kLayer.size(), std::to_string(layer_index));
   return name;
+}
+
+std::string expert_tensor_name(std::string_view prefix, std::string_view pattern, Index layer_index,
+                               Index expert) {
+  return tensor_name(tensor_name(prefix, pattern, layer_index), "", expert);
 }
 
 std::string bias_name(std::string_view weight_name) {

@@ -17,8 +17,14 @@ struct TensorSlot {
   bool required = true;
 };
 
-/// Every tensor of the model, in the order a forward pass meets them. O(layers).
-std::vector<TensorSlot> tensor_plan(const ModelConfig& config, std::string_view prefix);
+/// Every tensor of the model, in the order a forward pass meets them. O(layers · experts). `spelling` is of
+/// the row's experts, see find_spelling.
+std::vector<TensorSlot> tensor_plan(const ModelConfig& config, std::string_view prefix,
+                                    std::size_t spelling = 0);
+
+/// The first of the row's spellings of experts that the checkpoint has; 0 where it has none or the row has no
+/// experts.
+std::size_t find_spelling(const ModelConfig& config, std::string_view prefix, const Checkpoint& checkpoint);
 
 /// The first of the row's prefixes under which the checkpoint has the embedding; the row's first where it has
 /// none.
@@ -26,6 +32,9 @@ std::string_view find_prefix(const ArchitectureSpec& row, const Checkpoint& chec
 
 /// "model." + "layers.{}.mlp.up_proj.weight" → "model.layers.3.mlp.up_proj.weight".
 std::string tensor_name(std::string_view prefix, std::string_view pattern, Index layer_index = 0);
+/// The same with a second {} for the expert.
+std::string expert_tensor_name(std::string_view prefix, std::string_view pattern, Index layer_index,
+                               Index expert);
 /// "….weight" → "….bias".
 std::string bias_name(std::string_view weight_name);
 

@@ -10,6 +10,7 @@ namespace defectoscope {
 /// it fits.
 std::vector<ArchitectureSpec> llama_like_families();
 std::vector<ArchitectureSpec> gpt_like_families();
+std::vector<ArchitectureSpec> mixture_families();  ///< with experts, and with latent attention
 
 /// All of them, in the order they are listed to users.
 std::vector<ArchitectureSpec> all_families();
