@@ -5,6 +5,8 @@
 #include <bit>
 #include <cmath>
 
+#include "forward/kv_cache.h"
+
 namespace defectoscope {
 namespace {
 
@@ -40,6 +42,14 @@ class ForwardGolden : public ::testing::TestWithParam<const char*> {};
 INSTANTIATE_TEST_SUITE_P(Families, ForwardGolden,
                          ::testing::Values("llama", "llama_linear", "mistral", "qwen2", "gpt2", "gpt_neox",
                                            "gptj", "mpt", "glm4", "exaone4", "openai_gpt"),
+                         [](const auto& param_info) { return std::string(param_info.param); });
+
+/// Mixtures of experts are held in f32 alone: rounding to bf16 may rightly choose another expert.
+class MixtureGolden : public ::testing::TestWithParam<const char*> {};
+
+INSTANTIATE_TEST_SUITE_P(Families, MixtureGolden,
+                         ::testing::Values("mixtral", "mixtral_packed", "qwen2_moe", "qwen3_moe", "gpt_oss",
+                                           "deepseek_v2", "deepseek_v3"),
                          [](const auto& param_info) { return std::string(param_info.param); });
 
 /// Keeps the states of every layer.
@@ -108,6 +118,24 @@ TEST_P(ForwardGolden, StatesAndLogitsInF32AgreeWithTransformers) {
 
 TEST_P(ForwardGolden, StatesAndLogitsInBf16AgreeWithTransformers) {
   expect_agreement(read_golden(GetParam()), ComputeType::kBF16);
+}
+
+TEST_P(MixtureGolden, StatesAndLogitsInF32AgreeWithTransformers) {
+  expect_agreement(read_golden(GetParam()), ComputeType::kF32);
+}
+
+TEST_P(MixtureGolden, TokensOneByOneThroughTheCacheGiveTheWholeSequencesStates) {
+  const Golden golden = read_golden(GetParam());
+  const Model model = open_golden(golden);
+  const Transformer transformer(model);
+  const TokenIds& tokens = golden.sequences[0];
+  std::vector<KvCache> caches;
+  caches.emplace_back(model.config(), static_cast<Index>(tokens.size()));
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    const Matrix last = transformer.run_cached(Batch(std::vector<TokenIds>{TokenIds{tokens[i]}}), caches);
+    expect_close(last, golden.hidden[0].back().view().block_rows(static_cast<Index>(i), 1), ComputeType::kF32,
+                 "token " + std::to_string(i));
+  }
 }
 
 }  // namespace
