@@ -101,6 +101,25 @@ struct VarianceParts {
   double total = 0, linear = 0, quadratic = 0;
 };
 
+/// Of the gate's activation. x·sigmoid(1.702 x) is x from the clamp on, so that min(σ(a), clamp) is
+/// σ(a) − relu(a − clamp), and its square misses relu² + 2 clamp relu.
+ActivationMoments gate_moments(const ModelConfig& config, double mean, double v) {
+  ActivationMoments e = activation_moments(config.activation, mean, v);
+  const double clamp = config.ffn_clamp;
+  if (clamp <= 0) return e;
+  const ActivationMoments over = activation_moments(Activation::kRelu, mean - clamp, v);
+  const ActivationMoments over2 = activation_moments(Activation::kRelu2, mean - clamp, v);
+  e.e0 -= over.e0;
+  e.e1 -= over.e1;
+  e.e2 -= over.e2;
+  e.e3 -= over.e3;
+  // E[(a − μ) g] = v E[g'], E[(a − μ)² g] = v E[g] + v² E[g''].
+  e.square0 -= over2.e0 + 2 * clamp * over.e0;
+  e.square1 -= v * (over2.e1 + 2 * clamp * over.e1);
+  e.square2 -= v * (over2.e0 + 2 * clamp * over.e0) + v * v * (over2.e2 + 2 * clamp * over.e2);
+  return e;
+}
+
 }  // namespace
 
 FfnInput ffn_input(const LayerWeights& layer, const ModelConfig& config, InputCovariance covariance,
@@ -111,13 +130,17 @@ FfnInput ffn_input(const LayerWeights& layer, const ModelConfig& config, InputCo
     input.rms = residual_rms;
     return input;
   }
-  if (covariance == InputCovariance::kIdentity) return input;
   const NormRoles norms = norms_by_role(layer, architecture);
-  const NormWeights& norm = architecture.placement == NormPlacement::kPost ? *norms.between : *norms.ffn_in;
-  if (!norm.defined()) return input;
+  return input_of(architecture.placement == NormPlacement::kPost ? *norms.between : *norms.ffn_in, config,
+                  covariance);
+}
+
+FfnInput input_of(const NormWeights& norm, const ModelConfig& config, InputCovariance covariance) {
+  FfnInput input;
+  if (covariance == InputCovariance::kIdentity || !norm.defined()) return input;
   input.gain.assign(norm.gain.begin(), norm.gain.end());
   input.shift.assign(norm.shift.begin(), norm.shift.end());
-  input.centred = architecture.norm == NormKind::kLayerNorm;
+  input.centred = config.architecture->norm == NormKind::kLayerNorm;
   return input;
 }
 
@@ -141,7 +164,7 @@ FfnFit fit_ffn(const LayerWeights& layer, const ModelConfig& config, const FfnIn
   parallel_ranges(static_cast<Index>(neurons), kNeuronTile, [&](Index begin, Index end) {
     for (auto j = static_cast<std::size_t>(begin); j < static_cast<std::size_t>(end); ++j) {
       const double v = m.v[j];
-      const ActivationMoments e = activation_moments(config.activation, m.b1[j], v);
+      const ActivationMoments e = gate_moments(config, m.b1[j], v);
       VarianceParts& part = parts[j];
       if (!gated) {
         fit.alpha[j] = e.e1;
@@ -151,7 +174,7 @@ FfnFit fit_ffn(const LayerWeights& layer, const ModelConfig& config, const FfnIn
         part.quadratic = 0.5 * e.e2 * e.e2 * v * v;
         part.total = e.square0 - e.e0 * e.e0;
       } else {
-        const double c = m.c[j], v3 = m.v3[j], b3 = m.b3[j];
+        const double c = m.c[j], v3 = m.v3[j], b3 = m.b3[j] + config.architecture->up_offset;
         const double alpha = b3 * e.e1 + c * e.e2, beta = e.e0;
         const double p = b3 * e.e2 + c * e.e3, q = e.e1;
         fit.alpha[j] = alpha;
@@ -180,6 +203,8 @@ FfnFit fit_ffn(const LayerWeights& layer, const ModelConfig& config, const FfnIn
     sum.quadratic += parts[j].quadratic, weighted.quadratic += weights[j] * parts[j].quadratic;
   }
   const auto share = [](double part, double total) { return total > 0 ? part / total : 0; };
+  fit.variance = sum.total;
+  fit.variance_weighted = weighted.total;
   fit.linear_share = share(sum.linear, sum.total);
   fit.quadratic_share = share(sum.quadratic, sum.total);
   fit.linear_share_weighted = share(weighted.linear, weighted.total);

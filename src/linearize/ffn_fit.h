@@ -38,6 +38,7 @@ struct FfnFit {
   /// neurons, and weighted by ‖w2_j‖² (what leaves the FFN).
   double linear_share = 0, quadratic_share = 0;
   double linear_share_weighted = 0, quadratic_share_weighted = 0;
+  double variance = 0, variance_weighted = 0;  ///< what the shares are of
 };
 
 /// The distribution an FFN's matrices see: x = rms · g ∘ (P z) + shift, z ~ N(0, I), P = I − 11ᵀ/d or I.
@@ -51,7 +52,12 @@ struct FfnInput {
 /// attention's (post), or none and `residual_rms` (output). kIdentity: Σ = I, or residual_rms² · I.
 FfnInput ffn_input(const LayerWeights& layer, const ModelConfig& config, InputCovariance covariance,
                    double residual_rms = 1);
+/// The distribution behind one norm, whichever it is.
+FfnInput input_of(const NormWeights& norm, const ModelConfig& config, InputCovariance covariance);
 
+/// Fits layer.ffn. Clamped gates (gpt-oss) count with their clamp, within 1e-5; the clamp of up is left out,
+/// it acts on values of seven and more.
+///
 /// Closed form (Stein's lemma), one pass over gate, up and down (two over gate and up where the norm has a
 /// shift). Throws Error(kBadInput) on non-finite weights, naming the tensor.
 FfnFit fit_ffn(const LayerWeights& layer, const ModelConfig& config, InputCovariance covariance);

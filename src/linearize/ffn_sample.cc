@@ -58,9 +58,10 @@ Stage stage_of(const LinearWeights& linear, const FfnInput& input) {
 }
 
 /// f [samples, neurons] for one chunk of draws z [samples, d]; a tile of neurons is one task.
-void evaluate(const Stage& first, const Stage* second, Activation activation, const DoubleMatrix& z,
+void evaluate(const Stage& first, const Stage* second, const ModelConfig& config, const DoubleMatrix& z,
               Index count, DoubleMatrix& f) {
   const Index d = z.cols();
+  const double clamp = config.ffn_clamp;
   parallel_ranges(first.matrix.rows(), kNeuronTile, [&](Index begin, Index end) {
     const SingleThreadScope scope;
     const auto product = [&](const Stage& stage, double* out, Index stride) {
@@ -74,8 +75,14 @@ void evaluate(const Stage& first, const Stage* second, Activation activation, co
     for (Index s = 0; s < count; ++s)
       for (Index j = begin; j < end; ++j) {
         const auto at = static_cast<std::size_t>(j);
-        double value = activation_value(activation, f(s, j) + first.bias[at]);
-        if (second != nullptr) value *= up(s, j - begin) + second->bias[at];
+        double gate = f(s, j) + first.bias[at];
+        if (clamp > 0 && second != nullptr) gate = std::min(gate, clamp);
+        double value = activation_value(config.activation, gate);
+        if (second != nullptr) {
+          double other = up(s, j - begin) + second->bias[at];
+          if (clamp > 0) other = std::clamp(other, -clamp, clamp);
+          value *= other + config.architecture->up_offset;
+        }
         f(s, j) = value;
       }
   });
@@ -129,7 +136,7 @@ SampledFit sample_ffn(const LayerWeights& layer, const ModelConfig& config, cons
       for (Index s = begin; s < end; ++s)
         for (double& value : z.row(s)) value = random.normal();
     });
-    evaluate(first, gated ? &second : nullptr, config.activation, z, count, f);
+    evaluate(first, gated ? &second : nullptr, config, z, count, f);
     accumulate(z, z, count, sums.gram);
     accumulate(f, z, count, sums.cross);
     for (Index s = 0; s < count; ++s) {

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "kernels/block_apply.h"
 #include "linearize/layer_parts.h"
+#include "linearize/mixture.h"
 
 namespace defectoscope {
 namespace {
@@ -177,10 +178,21 @@ void normalize_output(NormForm& norm, Index d, double rms, Apply apply) {
   if (size > 0) norm.scale = static_cast<float>(std::sqrt(static_cast<double>(d)) / (rms * size));
 }
 
+void drop_biases(FfnWeights& ffn) {
+  for (LinearWeights* linear : {&ffn.gate, &ffn.up, &ffn.down}) linear->bias.clear();
+}
+
 void drop_biases(LayerWeights& weights) {
-  for (LinearWeights* linear : {&weights.attention.value, &weights.attention.output, &weights.ffn.gate,
-                                &weights.ffn.up, &weights.ffn.down})
-    linear->bias.clear();
+  for (LinearWeights* linear : {&weights.attention.value, &weights.attention.output}) linear->bias.clear();
+  drop_biases(weights.ffn);
+  for (FfnWeights& expert : weights.experts.experts) drop_biases(expert);
+  drop_biases(weights.experts.shared);
+}
+
+/// x[r, j] *= w[j / run].
+void scale_runs(Matrix& x, const std::vector<float>& w, Index run) {
+  for (Index r = 0; r < x.rows(); ++r)
+    for (Index j = 0; j < x.cols(); ++j) x(r, j) *= w[static_cast<std::size_t>(j / run)];
 }
 
 }  // namespace
@@ -188,9 +200,17 @@ void drop_biases(LayerWeights& weights) {
 Matrix LinearizedLayer::Parts::attention(ConstMatrixView x) const {
   Matrix in = copied(x);
   attention_in.apply(in);
-  Matrix values(x.rows(), kv_heads * head_dim);
+  if (weights.attention.latent.defined()) {
+    const WeightMatrix& down = weights.attention.latent.kv.weight;
+    Matrix through(x.rows(), down.rows);
+    block_apply(down, in, through);
+    latent.apply(through);
+    in = std::move(through);
+  }
+  Matrix values(x.rows(), kv_heads * value_dim);
   block_apply(weights.attention.value.weight, in, values);
-  if (heads != kv_heads) values = repeat_heads(values, heads, kv_heads, head_dim);
+  if (heads != kv_heads) values = repeat_heads(values, heads, kv_heads, value_dim);
+  if (!head_shares.empty()) scale_runs(values, head_shares, value_dim);
   Matrix out(x.rows(), hidden_size);
   block_apply(weights.attention.output.weight, values, out);
   attention_out.apply(out);
@@ -200,11 +220,18 @@ Matrix LinearizedLayer::Parts::attention(ConstMatrixView x) const {
 Matrix LinearizedLayer::Parts::attention_transpose(ConstMatrixView y) const {
   Matrix in = copied(y);
   attention_out.apply_transpose(in);
-  Matrix values(y.rows(), heads * head_dim);
+  Matrix values(y.rows(), heads * value_dim);
   block_apply_transpose(weights.attention.output.weight, in, values);
-  if (heads != kv_heads) values = gather_heads(values, heads, kv_heads, head_dim);
-  Matrix out(y.rows(), hidden_size);
+  if (!head_shares.empty()) scale_runs(values, head_shares, value_dim);
+  if (heads != kv_heads) values = gather_heads(values, heads, kv_heads, value_dim);
+  Matrix out(y.rows(), weights.attention.value.weight.cols);
   block_apply_transpose(weights.attention.value.weight, values, out);
+  if (weights.attention.latent.defined()) {
+    latent.apply_transpose(out);
+    Matrix through(y.rows(), hidden_size);
+    block_apply_transpose(weights.attention.latent.kv.weight, out, through);
+    out = std::move(through);
+  }
   attention_in.apply_transpose(out);
   return out;
 }
@@ -212,70 +239,83 @@ Matrix LinearizedLayer::Parts::attention_transpose(ConstMatrixView y) const {
 Matrix LinearizedLayer::Parts::ffn(ConstMatrixView x) const {
   Matrix in = copied(x);
   ffn_in.apply(in);
-  Matrix hidden(x.rows(), ffn_size());
-  if (sampled_f1.defined()) {
-    block_apply(sampled_f1, in, hidden);
-  } else {
-    block_apply(gated() ? weights.ffn.gate.weight : weights.ffn.up.weight, in, hidden);
-    for (Index r = 0; r < hidden.rows(); ++r)
-      for (std::size_t j = 0; j < alpha.size(); ++j) hidden.row(r)[j] *= alpha[j];
-    if (gated()) {
-      Matrix up(x.rows(), ffn_size());
-      block_apply(weights.ffn.up.weight, in, up);
-      for (Index r = 0; r < hidden.rows(); ++r)
-        for (std::size_t j = 0; j < beta.size(); ++j) hidden.row(r)[j] += beta[j] * up.row(r)[j];
+  Matrix sum;
+  for (const FfnPart& part : ffns) {
+    Matrix hidden(x.rows(), part.ffn_size());
+    if (part.sampled_f1.defined()) {
+      block_apply(part.sampled_f1, in, hidden);
+    } else {
+      block_apply(part.first(), in, hidden);
+      scale_runs(hidden, part.alpha, 1);
+      if (part.gated()) {
+        Matrix up(x.rows(), part.ffn_size());
+        block_apply(part.weights.up.weight, in, up);
+        scale_runs(up, part.beta, 1);
+        add(hidden, up);
+      }
     }
+    Matrix out(x.rows(), hidden_size);
+    block_apply(part.weights.down.weight, hidden, out);
+    if (sum.rows() == 0)
+      sum = std::move(out);
+    else
+      add(sum, out);
   }
-  Matrix out(x.rows(), hidden_size);
-  block_apply(weights.ffn.down.weight, hidden, out);
-  ffn_out.apply(out);
-  return out;
+  ffn_out.apply(sum);
+  return sum;
 }
 
 Matrix LinearizedLayer::Parts::ffn_transpose(ConstMatrixView y) const {
   Matrix in = copied(y);
   ffn_out.apply_transpose(in);
-  Matrix hidden(y.rows(), ffn_size());
-  block_apply_transpose(weights.ffn.down.weight, in, hidden);
-  Matrix out(y.rows(), hidden_size);
-  if (sampled_f1.defined()) {
-    block_apply_transpose(sampled_f1, hidden, out);
-  } else {
-    Matrix scaled = hidden;
-    for (Index r = 0; r < hidden.rows(); ++r)
-      for (std::size_t j = 0; j < alpha.size(); ++j) scaled.row(r)[j] *= alpha[j];
-    block_apply_transpose(gated() ? weights.ffn.gate.weight : weights.ffn.up.weight, scaled, out);
-    if (gated()) {
-      for (Index r = 0; r < hidden.rows(); ++r)
-        for (std::size_t j = 0; j < beta.size(); ++j) scaled.row(r)[j] = beta[j] * hidden.row(r)[j];
-      Matrix second(y.rows(), hidden_size);
-      block_apply_transpose(weights.ffn.up.weight, scaled, second);
-      add(out, second);
+  Matrix sum(y.rows(), hidden_size), image(y.rows(), hidden_size);
+  for (const FfnPart& part : ffns) {
+    Matrix hidden(y.rows(), part.ffn_size());
+    block_apply_transpose(part.weights.down.weight, in, hidden);
+    if (part.sampled_f1.defined()) {
+      block_apply_transpose(part.sampled_f1, hidden, image);
+      add(sum, image);
+      continue;
     }
+    Matrix scaled = hidden;
+    scale_runs(scaled, part.alpha, 1);
+    block_apply_transpose(part.first(), scaled, image);
+    add(sum, image);
+    if (!part.gated()) continue;
+    scale_runs(hidden, part.beta, 1);
+    block_apply_transpose(part.weights.up.weight, hidden, image);
+    add(sum, image);
   }
-  ffn_in.apply_transpose(out);
-  return out;
+  ffn_in.apply_transpose(sum);
+  return sum;
 }
 
 Matrix LinearizedLayer::Parts::strongest_rows(Index count) const {
-  count = std::min(count, ffn_size());
-  std::vector<Index> order(static_cast<std::size_t>(ffn_size()));
-  std::iota(order.begin(), order.end(), Index{0});
-  std::partial_sort(order.begin(), order.begin() + count, order.end(), [&](Index a, Index b) {
-    const double x = fit.strength[static_cast<std::size_t>(a)], y = fit.strength[static_cast<std::size_t>(b)];
-    return x != y ? x > y : a < b;
-  });
+  struct Neuron {
+    double strength;
+    std::size_t part, place;
+  };
+  std::vector<Neuron> neurons;
+  for (std::size_t part = 0; part < ffns.size(); ++part)
+    for (std::size_t j = 0; j < ffns[part].fit.strength.size(); ++j)
+      neurons.push_back({ffns[part].weight * ffns[part].fit.strength[j], part, j});
+  count = std::min(count, static_cast<Index>(neurons.size()));
+  std::partial_sort(neurons.begin(), neurons.begin() + count, neurons.end(),
+                    [](const Neuron& a, const Neuron& b) {
+                      if (a.strength != b.strength) return a.strength > b.strength;
+                      return a.part != b.part ? a.part < b.part : a.place < b.place;
+                    });
   Matrix rows(count, hidden_size);
   std::vector<float> up(static_cast<std::size_t>(hidden_size));
   for (Index i = 0; i < count; ++i) {
-    const Index j = order[static_cast<std::size_t>(i)];
-    const auto at = static_cast<std::size_t>(j);
+    const Neuron& neuron = neurons[static_cast<std::size_t>(i)];
+    const FfnPart& part = ffns[neuron.part];
     const std::span<float> row = rows.row(i);
-    (gated() ? weights.ffn.gate : weights.ffn.up).weight.copy_row(j, row);
-    for (float& value : row) value *= alpha[at];
-    if (!gated()) continue;
-    weights.ffn.up.weight.copy_row(j, up);
-    for (std::size_t k = 0; k < row.size(); ++k) row[k] += beta[at] * up[k];
+    part.first().copy_row(static_cast<Index>(neuron.place), row);
+    for (float& value : row) value *= part.alpha[neuron.place];
+    if (!part.gated()) continue;
+    part.weights.up.weight.copy_row(static_cast<Index>(neuron.place), up);
+    for (std::size_t k = 0; k < row.size(); ++k) row[k] += part.beta[neuron.place] * up[k];
   }
   ffn_in.apply_transpose(rows);
   return rows;
@@ -291,9 +331,9 @@ LinearizedLayer::LinearizedLayer(LayerWeights weights, const ModelConfig& config
   parts.hidden_size = config.hidden_size;
   parts.heads = config.heads;
   parts.kv_heads = config.kv_heads;
-  parts.head_dim = config.head_dim;
-  assert(parts.weights.attention.value.weight.rows == config.kv_size());
-  assert(parts.weights.attention.output.weight.cols == config.query_size());
+  parts.value_dim = config.value_head_dim();
+  assert(parts.weights.attention.value.weight.rows == config.value_size());
+  assert(parts.weights.attention.output.weight.cols == config.context_size());
   require_finite(parts.weights.attention.value.weight);
   require_finite(parts.weights.attention.output.weight);
 
@@ -311,17 +351,15 @@ LinearizedLayer::LinearizedLayer(LayerWeights weights, const ModelConfig& config
   const FfnInput input = options.paper_parity
                              ? FfnInput{}
                              : ffn_input(parts.weights, config, options.covariance, options.residual_rms);
-  parts.fit = fit_ffn(parts.weights, config, input);
-  parts.alpha.assign(parts.fit.alpha.begin(), parts.fit.alpha.end());
-  parts.beta.assign(parts.fit.beta.begin(), parts.fit.beta.end());
-  if (options.samples > 0) {
-    const SampledFit sampled =
-        sample_ffn(parts.weights, config, input, options.samples, options.seed, !options.paper_parity);
-    Matrix narrow(sampled.f1.rows(), sampled.f1.cols());
-    std::transform(sampled.f1.data(), sampled.f1.data() + sampled.f1.rows() * sampled.f1.cols(),
-                   narrow.data(), [](double value) { return static_cast<float>(value); });
-    parts.sampled_f1 = make_weight_matrix(narrow, "F1");
-  }
+  for (FfnPart& part : ffn_parts(parts.weights, config, options, input))
+    parts.ffns.push_back(std::move(part));
+  parts.fit = combined_fit(parts.ffns);
+  const FfnInput attention_input =
+      options.paper_parity ? FfnInput{} : input_of(*norms.attention_in, config, options.covariance);
+  if (parts.weights.attention.latent.defined())
+    parts.latent = latent_form(parts.weights.attention.latent, config, attention_input, options.paper_parity);
+  if (!parts.weights.attention.sinks.empty())
+    parts.head_shares = sink_shares(parts.weights.attention, config, attention_input);
   if (config.architecture->placement == NormPlacement::kOutput && !options.paper_parity) {
     normalize_output(parts.attention_out, parts.hidden_size, options.residual_rms,
                      [&](const Matrix& x) { return parts.attention(x); });

@@ -18,7 +18,7 @@ void scale_columns(Matrix& x, const std::vector<float>& w) {
   }
 }
 
-void add(Matrix& x, const Matrix& y) {
+void add(MatrixView x, const Matrix& y) {
   for (Index i = 0; i < x.rows() * x.cols(); ++i) x.data()[i] += y.data()[i];
 }
 
@@ -26,17 +26,20 @@ void add(Matrix& x, const Matrix& y) {
 
 QuadraticForm::QuadraticForm(const LinearizedLayer& layer, std::span<const double> u) : layer_(layer) {
   const LinearizedLayer::Parts& parts = layer.parts();
-  Matrix direction(1, parts.hidden_size), along(1, parts.ffn_size());
+  Matrix direction(1, parts.hidden_size);
   std::ranges::transform(u, direction.data(), [](double value) { return static_cast<float>(value); });
   parts.ffn_out.apply_transpose(direction);
-  block_apply_transpose(parts.weights.ffn.down.weight, direction, along);
-  const auto weighted = [&](const std::vector<double>& values) {
-    std::vector<float> out(values.size());
-    for (std::size_t j = 0; j < values.size(); ++j) out[j] = along.row(0)[j] * static_cast<float>(values[j]);
-    return out;
-  };
-  p_ = weighted(parts.fit.p);
-  q_ = weighted(parts.fit.q);
+  for (const FfnPart& part : parts.ffns) {
+    Matrix along(1, part.ffn_size());
+    block_apply_transpose(part.weights.down.weight, direction, along);
+    const auto weighted = [&](const std::vector<double>& values) {
+      std::vector<float> out(values.size());
+      for (std::size_t j = 0; j < values.size(); ++j)
+        out[j] = along.row(0)[j] * static_cast<float>(part.weight * values[j]);
+      return out;
+    };
+    weights_.push_back({weighted(part.fit.p), weighted(part.fit.q)});
+  }
 }
 
 Index QuadraticForm::rows() const { return layer_.parts().hidden_size; }
@@ -44,27 +47,34 @@ Index QuadraticForm::rows() const { return layer_.parts().hidden_size; }
 void QuadraticForm::apply(ConstMatrixView x, MatrixView y) const {
   const LinearizedLayer::Parts& parts = layer_.parts();
   const Index k = x.rows();
-  const WeightMatrix& w1 = (parts.gated() ? parts.weights.ffn.gate : parts.weights.ffn.up).weight;
-  Matrix in(k, rows()), out(k, rows()), first(k, parts.ffn_size());
+  Matrix in(k, rows()), out(k, rows());
   for (Index r = 0; r < k; ++r) std::ranges::copy(x.row(r), in.row(r).begin());
   parts.ffn_in.apply(in);
-  block_apply(w1, in, first);
-  Matrix back = first;
-  scale_columns(back, p_);
-  if (parts.gated()) {
-    const WeightMatrix& w3 = parts.weights.ffn.up.weight;
-    Matrix second(k, parts.ffn_size());
-    block_apply(w3, in, second);
-    scale_columns(second, q_);
-    add(back, second);
-    scale_columns(first, q_);
-    block_apply_transpose(w3, first, out);
-  }
-  Matrix through_first(k, rows());
-  block_apply_transpose(w1, back, through_first);
-  add(out, through_first);
+  for (std::size_t part = 0; part < parts.ffns.size(); ++part) add_part(part, in, out);
   parts.ffn_in.apply_transpose(out);
   for (Index r = 0; r < k; ++r) std::ranges::copy(out.row(r), y.row(r).begin());
+}
+
+void QuadraticForm::add_part(std::size_t index, ConstMatrixView in, MatrixView out) const {
+  const FfnPart& part = layer_.parts().ffns[index];
+  const auto& [p, q] = weights_[index];
+  const Index k = in.rows();
+  Matrix first(k, part.ffn_size()), image(k, rows());
+  block_apply(part.first(), in, first);
+  Matrix back = first;
+  scale_columns(back, p);
+  if (part.gated()) {
+    const WeightMatrix& w3 = part.weights.up.weight;
+    Matrix second(k, part.ffn_size());
+    block_apply(w3, in, second);
+    scale_columns(second, q);
+    add(back, second);
+    scale_columns(first, q);
+    block_apply_transpose(w3, first, image);
+    add(out, image);
+  }
+  block_apply_transpose(part.first(), back, image);
+  add(out, image);
 }
 
 SymmetricPairs leading_symmetric(const LinearOperator& s, const SingularOptions& options) {

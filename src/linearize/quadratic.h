@@ -25,7 +25,11 @@ class QuadraticForm : public LinearOperator {
 
  private:
   const LinearizedLayer& layer_;
-  std::vector<float> p_, q_;
+  struct Weights {
+    std::vector<float> p, q;
+  };
+  void add_part(std::size_t part, ConstMatrixView in, MatrixView out) const;
+  std::vector<Weights> weights_;  ///< of each of the layer's FFNs
 };
 
 /// An eigenpair S x = value · x of a symmetric operator; both x and −x amplify alike in this order, and the
