@@ -128,9 +128,10 @@ TEST(Config, TheDefaultRopeOfNewFilesIsNone) {
 }
 
 TEST(Config, AnUnknownRopeScalingIsRefusedByName) {
-  EXPECT_THAT(refusal(llama_with({{"rope_scaling", {{"type", "spiral"}, {"factor", 4.0}}}})),
-              AllOf(HasSubstr("rope scaling"), HasSubstr("expected: default, dynamic, linear, llama3 or yarn"),
-                    HasSubstr("got: spiral")));
+  EXPECT_THAT(
+      refusal(llama_with({{"rope_scaling", {{"type", "spiral"}, {"factor", 4.0}}}})),
+      AllOf(HasSubstr("rope scaling"), HasSubstr("expected: default, dynamic, linear, llama3 or yarn"),
+            HasSubstr("got: spiral")));
 }
 
 TEST(Config, RopeScalingWithoutItsFactorIsRefused) {
