@@ -50,6 +50,7 @@ ModuleId ActivationMaxima::input_of(ModuleId id) {
 
 ActivationMaxima calibrate(const Model& model, std::span<const std::int32_t> tokens, WindowOptions options,
                            ComputeType compute) {
+  check_quantizable(model);
   const auto count = static_cast<Index>(tokens.size());
   if (count < kFewestCalibrationTokens)
     throw_bad_input({.what = "the calibration text is too short to give the inputs' ranges",

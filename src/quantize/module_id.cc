@@ -35,6 +35,10 @@ std::string_view pattern_of(const ArchitectureSpec& row, Module module) {
       return names.down;
     case Module::kLmHead:
       return names.lm_head;
+    case Module::kRouter:
+    case Module::kQueryLatent:
+    case Module::kKeyValueLatent:
+      return {};
   }
   return {};
 }
@@ -48,7 +52,17 @@ void check_layers(const Model& model, const std::vector<Index>& layers) {
 
 }  // namespace
 
+void check_quantizable(const Model& model) {
+  const ModelConfig& config = model.config();
+  if (config.experts.experts == 0 && !config.architecture->latent_attention) return;
+  throw_bad_input({.what = "quantization of this family is not computed",
+                   .file = model.name(),
+                   .expected = "dense FFNs, and keys and values without latents",
+                   .got = std::string(config.architecture->name)});
+}
+
 std::vector<ModuleId> quantizable_modules(const Model& model) {
+  check_quantizable(model);
   std::vector<ModuleId> modules;
   for (Index layer = 0; layer < model.config().layers; ++layer)
     for (const Module module : kModules)
@@ -74,6 +88,12 @@ std::string_view module_name(Module module) {
       return "down";
     case Module::kLmHead:
       return "LM head";
+    case Module::kRouter:
+      return "router";
+    case Module::kQueryLatent:
+      return "query latent";
+    case Module::kKeyValueLatent:
+      return "key and value latent";
   }
   return {};
 }

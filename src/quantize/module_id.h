@@ -17,7 +17,11 @@ struct ModuleId {
 };
 using ModuleSet = std::set<ModuleId>;
 
-/// Every matmul that quantization touches, in the order of the forward pass: all but the LM head.
+/// Throws Error(kBadInput) where layers have more matmuls than a ModuleId can tell apart: experts, latent
+/// attention.
+void check_quantizable(const Model& model);
+/// Every matmul that quantization touches, in the order of the forward pass: all but the LM head. Throws as
+/// check_quantizable.
 std::vector<ModuleId> quantizable_modules(const Model& model);
 /// "query", "down": the same for all families.
 std::string_view module_name(Module module);

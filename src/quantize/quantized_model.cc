@@ -44,6 +44,7 @@ class FusedMaxima {
 
 TransformerOptions quantized(const Model& model, const QuantizedModelOptions& options) {
   check_scheme(options.scheme);
+  check_quantizable(model);
   if (options.scheme.static_activations && options.maxima == nullptr)
     throw Error(ErrorKind::kUsage, "static activation steps need a calibration text");
   const auto fused = std::make_shared<FusedMaxima>(model);
