@@ -1,7 +1,6 @@
 #include "forward/block.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "base/parallel.h"
 #include "forward/elementwise.h"
@@ -91,14 +90,14 @@ void Block::forward(const Pass& pass, MatrixView states) const {
   observer.on_states(layer_index_, Tap::kBeforeAttention, pass.batch, states);
   if (with_attention) attention(pass, states, attended);
   if (!parallel_) {
-    if (with_attention) add(attended, states);
+    if (with_attention) add(attended, states, config_.residual_scale);
     if (sum_norm_) apply_norm(config_, attention_post_norm_, states, states);
   }
   observer.on_states(layer_index_, Tap::kBeforeFfn, pass.batch, states);
   const bool with_ffn = !observer.without_ffn(layer_index_);
   if (with_ffn) ffn(states, normed, pass.workspace);
-  if (parallel_ && with_attention) add(attended, states);
-  if (with_ffn) add(normed, states);
+  if (parallel_ && with_attention) add(attended, states, config_.residual_scale);
+  if (with_ffn) add(normed, states, config_.residual_scale);
   if (sum_norm_) apply_norm(config_, ffn_post_norm_, states, states);
 }
 
@@ -110,6 +109,7 @@ void Block::attention(const Pass& pass, ConstMatrixView x, MatrixView y) const {
   const MatrixView query = workspace.query(rows), key = workspace.key(rows), value = workspace.value(rows);
   if (!latent_ && sinks_.empty() && are_alone(pass)) {
     value_->apply(input, value);
+    clip(value, config_.qkv_limit);
     repeat_values(config_, value, workspace.context(rows));
     output_->apply(workspace.context(rows), y);
     if (output_norm_) apply_norm(config_, attention_post_norm_, y, y);
@@ -122,20 +122,23 @@ void Block::attention(const Pass& pass, ConstMatrixView x, MatrixView y) const {
     key_->apply(input, key);
     value_->apply(input, value);
   }
+  for (const MatrixView& projected : {query, key, value}) clip(projected, config_.qkv_limit);
   apply_head_norm(config_, query_norm_, query);
   apply_head_norm(config_, key_norm_, key);
-  if (config_.architecture->position == PositionKind::kRotaryHalf ||
-      config_.architecture->position == PositionKind::kRotaryInterleaved) {
-    const RotaryLayout layout = config_.architecture->position == PositionKind::kRotaryHalf
-                                    ? RotaryLayout::kHalf
-                                    : RotaryLayout::kInterleaved;
-    const Index first = latent_ ? config_.head_dim - config_.rotary_dim : 0;
-    rotary(query, config_.heads, config_.head_dim, pass.rotary, pass.positions, layout, first);
-    rotary(key, config_.kv_heads, config_.head_dim, pass.rotary, pass.positions, layout, first);
-  }
+  if (config_.is_rotary(layer_index_)) turn(pass, rows);
   attend(pass);
   output_->apply(workspace.context(rows), y);
   if (output_norm_) apply_norm(config_, attention_post_norm_, y, y);
+}
+
+void Block::turn(const Pass& pass, Index rows) const {
+  const RotaryLayout layout = config_.architecture->position == PositionKind::kRotaryHalf
+                                  ? RotaryLayout::kHalf
+                                  : RotaryLayout::kInterleaved;
+  const RotaryTable& table = config_.window_of(layer_index_) > 0 ? pass.local_rotary : pass.rotary;
+  const Index first = latent_ ? config_.head_dim - config_.rotary_dim : 0;
+  rotary(pass.workspace.query(rows), config_.heads, config_.head_dim, table, pass.positions, layout, first);
+  rotary(pass.workspace.key(rows), config_.kv_heads, config_.head_dim, table, pass.positions, layout, first);
 }
 
 void Block::attend(const Pass& pass) const {
@@ -161,9 +164,9 @@ void Block::attend_sequence(const Pass& pass, Index sequence, std::span<float> r
   parameters.kv_heads = config_.kv_heads;
   parameters.head_dim = config_.head_dim;
   parameters.value_dim = config_.value_head_dim();
-  parameters.scale = static_cast<float>(config_.rope_scaling.score_magnitude /
-                                        std::sqrt(static_cast<double>(config_.head_dim)));
-  parameters.causal = config_.architecture->causal;
+  parameters.scale = static_cast<float>(config_.attention_scale);
+  parameters.soft_cap = static_cast<float>(config_.attention_soft_cap);
+  parameters.causal = config_.causal;
   parameters.window = config_.window_of(layer_index_);
   parameters.alibi_slopes = alibi_slopes_;
   parameters.sinks = sinks_;

@@ -19,6 +19,7 @@ struct Pass {
   Observer& observer;
   Workspace& workspace;
   const RotaryTable& rotary;            ///< of all positions that occur; empty where the family turns nothing
+  const RotaryTable& local_rotary;      ///< of windowed layers; the same where they have no base of their own
   const std::vector<Index>& positions;  ///< [rows]
   std::span<KvCache> caches = {};       ///< empty, or one a sequence of the batch
 };
@@ -37,6 +38,8 @@ class Block {
  private:
   /// Attention(x) with its norms, without the residual; y may be the workspace's normed().
   void attention(const Pass& pass, ConstMatrixView x, MatrixView y) const;
+  /// Turns the workspace's queries and keys, where this layer does.
+  void turn(const Pass& pass, Index rows) const;
   /// The workspace's queries, keys and values to its context, sequence by sequence.
   void attend(const Pass& pass) const;
   void attend_sequence(const Pass& pass, Index sequence, std::span<float> received) const;

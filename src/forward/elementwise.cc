@@ -31,12 +31,22 @@ void activate(Activation activation, std::span<float> x) {
   }
 }
 
-void norm_rows(const ModelConfig& config, const NormWeights& norm, ConstMatrixView x, MatrixView out) {
+void norm_rows(const ModelConfig& config, std::span<const float> gain, std::span<const float> shift,
+               ConstMatrixView x, MatrixView out) {
   if (config.architecture->norm == NormKind::kRmsNorm) {
-    rms_norm(x, norm.gain, config.norm_eps, out);
+    rms_norm(x, gain, config.norm_eps, out);
   } else {
-    layer_norm(x, norm.gain, norm.shift, config.norm_eps, out);
+    layer_norm(x, gain, shift, config.norm_eps, out);
   }
+}
+
+/// change(value) for every value of x.
+template <typename Change>
+void for_each_value(MatrixView x, Change change) {
+  parallel_ranges(x.rows(), rows_per_tile(x.cols()), [&](Index begin, Index end) {
+    for (Index row = begin; row < end; ++row)
+      for (float& value : x.row(row)) change(value);
+  });
 }
 
 bool row_is_finite(std::span<const float> row) {
@@ -54,7 +64,7 @@ void apply_norm(const ModelConfig& config, const NormWeights& norm, ConstMatrixV
     const ConstMatrixView from = x.block_rows(begin, end - begin);
     const MatrixView to = out.block_rows(begin, end - begin);
     if (norm.defined()) {
-      norm_rows(config, norm, from, to);
+      norm_rows(config, norm.gain, norm.shift, from, to);
     } else if (from.data() != to.data()) {
       for (Index i = 0; i < from.rows(); ++i)
         std::copy(from.row(i).begin(), from.row(i).end(), to.row(i).begin());
@@ -64,24 +74,54 @@ void apply_norm(const ModelConfig& config, const NormWeights& norm, ConstMatrixV
 
 void apply_head_norm(const ModelConfig& config, const NormWeights& norm, MatrixView x) {
   if (!norm.defined()) return;
-  if (static_cast<Index>(norm.gain.size()) == x.cols()) return apply_norm(config, norm, x, x);
-  const Index heads = x.cols() / config.head_dim;
+  if (config.qk_norm == QkNorm::kWholeWidth) return apply_norm(config, norm, x, x);
+  const Index dim = config.head_dim, heads = x.cols() / dim;
+  const bool own = config.qk_norm == QkNorm::kOwnPerHead;
   parallel_ranges(x.rows(), rows_per_tile(x.cols()), [&](Index begin, Index end) {
     for (Index row = begin; row < end; ++row) {
-      const MatrixView as_heads(x.row(row).data(), heads, config.head_dim);
-      norm_rows(config, norm, as_heads, as_heads);
+      if (!own) {
+        const MatrixView as_heads(x.row(row).data(), heads, dim);
+        norm_rows(config, norm.gain, norm.shift, as_heads, as_heads);
+        continue;
+      }
+      for (Index head = 0; head < heads; ++head) {
+        const auto first = static_cast<std::size_t>(head * dim), count = static_cast<std::size_t>(dim);
+        const MatrixView one(x.row(row).data() + first, 1, dim);
+        const std::span<const float> shift(norm.shift);
+        norm_rows(config, std::span(norm.gain).subspan(first, count),
+                  shift.empty() ? shift : shift.subspan(first, count), one, one);
+      }
     }
   });
 }
 
-void add(ConstMatrixView branch, MatrixView states) {
+void add(ConstMatrixView branch, MatrixView states, double scale) {
+  const auto factor = static_cast<float>(scale);
   parallel_ranges(states.rows(), rows_per_tile(states.cols()), [&](Index begin, Index end) {
     for (Index row = begin; row < end; ++row) {
       const float* from = branch.row(row).data();
       float* to = states.row(row).data();
-      for (Index i = 0; i < states.cols(); ++i) to[i] += from[i];
+      for (Index i = 0; i < states.cols(); ++i) to[i] += factor * from[i];
     }
   });
+}
+
+void clip(MatrixView x, double limit) {
+  if (limit == 0) return;
+  const auto bound = static_cast<float>(limit);
+  for_each_value(x, [bound](float& value) { value = std::clamp(value, -bound, bound); });
+}
+
+void soft_cap(MatrixView x, double cap) {
+  if (cap == 0) return;
+  const auto bound = static_cast<float>(cap);
+  for_each_value(x, [bound](float& value) { value = bound * std::tanh(value / bound); });
+}
+
+void scale(MatrixView x, double factor) {
+  if (factor == 1) return;
+  const auto by = static_cast<float>(factor);
+  for_each_value(x, [by](float& value) { value *= by; });
 }
 
 void activate(Activation activation, MatrixView x) {

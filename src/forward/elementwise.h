@@ -12,11 +12,16 @@ namespace defectoscope {
 
 /// out = norm(x), row by row; a norm that does not exist copies. out may be x.
 void apply_norm(const ModelConfig& config, const NormWeights& norm, ConstMatrixView x, MatrixView out);
-/// The norm of queries or keys x [rows, heads · head_dim], in place: over each head where the gain has
-/// head_dim values (Qwen3), over the whole row otherwise (OLMo-2).
+/// The norm of queries or keys x [rows, heads · head_dim], in place, by the configuration's QkNorm.
 void apply_head_norm(const ModelConfig& config, const NormWeights& norm, MatrixView x);
-/// states += branch.
-void add(ConstMatrixView branch, MatrixView states);
+/// states += scale · branch.
+void add(ConstMatrixView branch, MatrixView states, double scale = 1);
+/// Values to within ± limit; a limit of 0 leaves them.
+void clip(MatrixView x, double limit);
+/// x = cap · tanh(x / cap); a cap of 0 leaves them.
+void soft_cap(MatrixView x, double cap);
+/// x *= factor.
+void scale(MatrixView x, double factor);
 /// x = act(x).
 void activate(Activation activation, MatrixView x);
 /// gate = act(gate) · (up + offset), both clamped first, as the configuration says.

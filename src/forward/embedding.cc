@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "forward/elementwise.h"
 #include "forward/kv_cache.h"
 #include "forward/transformer_parts.h"
 
@@ -27,16 +28,22 @@ void check_tokens(const Batch& batch, const Model& model) {
 }
 
 void check_positions(const std::vector<Index>& positions, const WeightMatrix& table, const Model& model) {
+  const Index most = table.rows - model.config().architecture->position_offset;
   for (const Index position : positions) {
-    if (position < table.rows) continue;
-    throw_bad_input(
-        {.what = "a sequence is longer than the model's learned positions",
-         .file = model.folder().string(),
-         .tensor = table.name,
-         .expected = fmt::format("at most {} tokens", table.rows),
-         .got = fmt::format("{} or more", position + 1),
-         .hint = fmt::format("cut the text into rows or windows of at most {} tokens", table.rows)});
+    if (position < most) continue;
+    throw_bad_input({.what = "a sequence is longer than the model's learned positions",
+                     .file = model.folder().string(),
+                     .tensor = table.name,
+                     .expected = fmt::format("at most {} tokens", most),
+                     .got = fmt::format("{} or more", position + 1),
+                     .hint = fmt::format("cut the text into rows or windows of at most {} tokens", most)});
   }
+}
+
+void add_row(const WeightMatrix& table, Index row, std::span<float> to) {
+  std::vector<float> values(to.size());
+  table.copy_row(row, values);
+  for (std::size_t i = 0; i < to.size(); ++i) to[i] += values[i];
 }
 
 }  // namespace
@@ -52,22 +59,31 @@ std::vector<Index> positions_of(const Batch& batch, std::span<KvCache> caches) {
   return positions;
 }
 
+Matrix Transformer::Parts::embed_tokens(const Batch& batch) const {
+  Matrix tokens(batch.rows(), embedding.cols);
+  parallel_for(static_cast<Index>(batch.sequences.size()), [&](Index sequence) {
+    const auto i = static_cast<std::size_t>(sequence);
+    for (std::size_t j = 0; j < batch.sequences[i].size(); ++j)
+      embedding.copy_row(batch.sequences[i][j], tokens.row(batch.begin[i] + static_cast<Index>(j)));
+  });
+  scale(tokens, model.config().embedding_scale);
+  if (!project_in) return tokens;
+  Matrix states(batch.rows(), model.config().hidden_size);
+  project_in->apply(tokens, states);
+  return states;
+}
+
 Matrix Transformer::Parts::embed(const Batch& batch, const std::vector<Index>& positions) const {
   check_tokens(batch, model);
   if (position_embedding.defined()) check_positions(positions, position_embedding, model);
-  Matrix states(batch.rows(), model.config().hidden_size);
-  parallel_for(static_cast<Index>(batch.sequences.size()), [&](Index sequence) {
-    const auto i = static_cast<std::size_t>(sequence);
-    std::vector<float> learned(position_embedding.defined() ? static_cast<std::size_t>(states.cols()) : 0);
-    for (std::size_t j = 0; j < batch.sequences[i].size(); ++j) {
-      const Index row = batch.begin[i] + static_cast<Index>(j);
-      const std::span<float> out = states.row(row);
-      embedding.copy_row(batch.sequences[i][j], out);
-      if (learned.empty()) continue;
-      position_embedding.copy_row(positions[static_cast<std::size_t>(row)], learned);
-      for (std::size_t c = 0; c < out.size(); ++c) out[c] += learned[c];
-    }
-  });
+  Matrix states = embed_tokens(batch);
+  if (position_embedding.defined())
+    for (std::size_t i = 0; i < positions.size(); ++i)
+      add_row(position_embedding, positions[i] + model.config().architecture->position_offset,
+              states.row(static_cast<Index>(i)));
+  if (token_type_embedding.defined())
+    for (Index row = 0; row < states.rows(); ++row) add_row(token_type_embedding, 0, states.row(row));
+  if (embedding_norm.defined()) apply_norm(model.config(), embedding_norm, states, states);
   return states;
 }
 

@@ -7,7 +7,6 @@
 
 #include "base/files.h"
 #include "checkpoint/safetensors.h"
-#include "forward/test_architectures.h"
 
 namespace defectoscope {
 namespace {
@@ -18,34 +17,6 @@ Matrix matrix_at(const std::vector<float>& values, Index first, Index rows, Inde
   Matrix matrix(rows, cols);
   std::copy_n(values.data() + first, rows * cols, matrix.data());
   return matrix;
-}
-
-/// A configuration for a family of test_architectures(), read by hand.
-ModelConfig config_of(const ArchitectureSpec& row, const json& values) {
-  const auto integer = [&](std::initializer_list<const char*> keys, Index fallback) -> Index {
-    for (const char* key : keys)
-      if (values.contains(key)) return values[key].get<Index>();
-    return fallback;
-  };
-  ModelConfig config;
-  config.architecture = &row;
-  config.model_type = values["model_type"];
-  config.hidden_size = integer({"hidden_size", "n_embd", "d_model"}, 0);
-  config.layers = integer({"num_hidden_layers", "n_layer", "n_layers"}, 0);
-  config.heads = integer({"num_attention_heads", "n_head", "n_heads"}, 0);
-  config.kv_heads = integer({"num_key_value_heads"}, config.heads);
-  config.head_dim = integer({"head_dim"}, config.hidden_size / config.heads);
-  config.ffn_size = integer({"intermediate_size"}, 4 * config.hidden_size);
-  config.vocab_size = integer({"vocab_size"}, 0);
-  config.max_positions = integer({"max_position_embeddings", "n_positions", "max_seq_len"}, 0);
-  for (const char* key : {"rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon"})
-    if (values.contains(key)) config.norm_eps = values[key];
-  config.activation = test_activation(row);
-  config.rotary_dim = integer({"rotary_dim"}, static_cast<Index>(static_cast<double>(config.head_dim) *
-                                                                 values.value("rotary_pct", 1.0)));
-  config.rope_base = values.value("rope_theta", 10000.0);
-  config.tied_embeddings = values["tie_word_embeddings"];
-  return config;
 }
 
 }  // namespace
@@ -79,12 +50,6 @@ Golden read_golden(const std::string& name) {
 }
 
 Model open_golden(const Golden& golden, DType dtype) {
-  const json values = json::parse(golden.config_json);
-  const std::string model_type = values["model_type"];
-  if (find_architecture(model_type) == nullptr) {
-    const ArchitectureSpec& row = find_test_architecture(model_type);
-    return {config_of(row, values), generated_checkpoint(golden.tensors, golden.seed, dtype), golden.name};
-  }
   const std::filesystem::path folder = std::filesystem::path(::testing::TempDir()) /
                                        ("forward_golden_" + golden.name + "_" +
                                         std::string(dtype_name(dtype)) + "_" + std::to_string(::getpid()));

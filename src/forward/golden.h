@@ -30,8 +30,8 @@ struct Golden {
 /// src/forward/testdata/<name>.json and .safetensors.
 Golden read_golden(const std::string& name);
 
-/// The golden's model with its generated weights, rounded to `dtype`: families of the architecture table
-/// through a checkpoint written to a temporary folder and Model::open, others in memory by a row of our own.
+/// The golden's model with its generated weights, rounded to `dtype`, through a checkpoint written to a
+/// temporary folder and Model::open.
 Model open_golden(const Golden& golden, DType dtype = DType::kF32);
 
 }  // namespace defectoscope

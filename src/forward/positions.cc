@@ -10,33 +10,7 @@
 namespace defectoscope {
 namespace {
 
-/// How much of channel i's own frequency YaRN keeps; the rest is divided by the factor.
-double yarn_share(const ModelConfig& config, Index i) {
-  const RopeScaling& scaling = config.rope_scaling;
-  const auto dim = static_cast<double>(config.rotary_dim);
-  const auto channel_turning = [&](double turns) {
-    return dim * std::log(scaling.original_max_positions / (turns * 2 * std::numbers::pi)) /
-           (2 * std::log(config.rope_base));
-  };
-  double low = channel_turning(scaling.beta_fast), high = channel_turning(scaling.beta_slow);
-  if (scaling.truncate) low = std::floor(low), high = std::ceil(high);
-  low = std::max(low, 0.0);
-  high = std::min(high, dim - 1);
-  if (high == low) high += 0.001;
-  return 1 - std::clamp((static_cast<double>(i) - low) / (high - low), 0.0, 1.0);
-}
-
-double scaled(double frequency, const RopeScaling& scaling) {
-  switch (scaling.kind) {
-    case RopeScaling::Kind::kYarn:  // by the channel, not the frequency
-    case RopeScaling::Kind::kNone:
-    case RopeScaling::Kind::kFactors:
-      return frequency;
-    case RopeScaling::Kind::kLinear:
-      return frequency / scaling.factor;
-    case RopeScaling::Kind::kLlama3:
-      break;
-  }
+double llama3_scaled(double frequency, const RopeScaling& scaling) {
   const double turns = scaling.original_max_positions * frequency / (2 * std::numbers::pi);
   if (turns < scaling.low_frequency_factor) return frequency / scaling.factor;
   if (turns > scaling.high_frequency_factor) return frequency;
@@ -45,24 +19,70 @@ double scaled(double frequency, const RopeScaling& scaling) {
   return keep * frequency + (1 - keep) * frequency / scaling.factor;
 }
 
+/// The share of interpolation for each frequency: 0 up to the one that makes beta_fast turns, 1 from
+/// beta_slow on.
+std::vector<double> yarn_ramp(const ModelConfig& config) {
+  const RopeScaling& scaling = config.rope_scaling;
+  const auto dim = static_cast<double>(config.rotary_dim);
+  const auto dimension_of = [&](double turns) {
+    return dim * std::log(scaling.original_max_positions / (turns * 2 * std::numbers::pi)) /
+           (2 * std::log(config.rope_base));
+  };
+  double low = dimension_of(scaling.beta_fast), high = dimension_of(scaling.beta_slow);
+  if (scaling.truncate) low = std::floor(low), high = std::ceil(high);
+  low = std::max(low, 0.0);
+  high = std::min(high, dim - 1);
+  if (low == high) high += 0.001;
+  std::vector<double> ramp;
+  for (Index i = 0; i < config.rotary_dim / 2; ++i)
+    ramp.push_back(std::clamp((static_cast<double>(i) - low) / (high - low), 0.0, 1.0));
+  return ramp;
+}
+
+std::vector<double> plain_frequencies(double base, Index rotary_dim) {
+  std::vector<double> frequencies;
+  for (Index i = 0; i < rotary_dim / 2; ++i)
+    frequencies.push_back(std::pow(base, -2.0 * static_cast<double>(i) / static_cast<double>(rotary_dim)));
+  return frequencies;
+}
+
 }  // namespace
 
-std::vector<double> rotary_frequencies(const ModelConfig& config) {
-  const PositionKind kind = config.architecture->position;
-  if (kind != PositionKind::kRotaryHalf && kind != PositionKind::kRotaryInterleaved) return {};
-  std::vector<double> frequencies;
-  for (Index i = 0; i < config.rotary_dim / 2; ++i) {
-    const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(config.rotary_dim);
-    double frequency = scaled(std::pow(config.rope_base, exponent), config.rope_scaling);
-    if (config.rope_scaling.kind == RopeScaling::Kind::kYarn) {
-      const double share = yarn_share(config, i);
-      frequency = share * frequency + (1 - share) * frequency / config.rope_scaling.factor;
+std::vector<double> rotary_frequencies(const ModelConfig& config, Index positions) {
+  if (!config.has_rotary()) return {};
+  std::vector<double> frequencies = plain_frequencies(config.rope_base, config.rotary_dim);
+  const RopeScaling& scaling = config.rope_scaling;
+  switch (scaling.kind) {
+    case RopeScaling::Kind::kNone:
+      break;
+    case RopeScaling::Kind::kFactors:
+      for (std::size_t i = 0; i < frequencies.size(); ++i) frequencies[i] /= scaling.factors[i];
+      break;
+    case RopeScaling::Kind::kLinear:
+      for (double& frequency : frequencies) frequency /= scaling.factor;
+      break;
+    case RopeScaling::Kind::kLlama3:
+      for (double& frequency : frequencies) frequency = llama3_scaled(frequency, scaling);
+      break;
+    case RopeScaling::Kind::kYarn: {
+      const std::vector<double> ramp = yarn_ramp(config);
+      for (std::size_t i = 0; i < frequencies.size(); ++i)
+        frequencies[i] *= 1 - ramp[i] + ramp[i] / scaling.factor;
+      break;
     }
-    if (config.rope_scaling.kind == RopeScaling::Kind::kFactors)
-      frequency /= config.rope_scaling.factors[static_cast<std::size_t>(i)];
-    frequencies.push_back(frequency);
+    case RopeScaling::Kind::kLongRope: {
+      const bool is_long = static_cast<double>(positions) > scaling.original_max_positions;
+      const std::vector<double>& factors = is_long ? scaling.long_factors : scaling.short_factors;
+      for (std::size_t i = 0; i < frequencies.size(); ++i) frequencies[i] /= factors[i];
+      break;
+    }
   }
   return frequencies;
+}
+
+std::vector<double> local_rotary_frequencies(const ModelConfig& config) {
+  if (!config.has_rotary() || config.local_rope_base == 0) return {};
+  return plain_frequencies(config.local_rope_base, config.rotary_dim);
 }
 
 std::vector<float> make_alibi_slopes(Index heads) {

@@ -44,11 +44,21 @@ Transformer::Parts::Parts(const Model& opened, const TransformerOptions& chosen)
       options(chosen),
       embedding(model.embedding()),
       position_embedding(model.position_embedding()),
+      token_type_embedding(model.token_type_embedding()),
+      embedding_norm(model.embedding_norm()),
       final_norm(model.final_norm()),
       blocks_(static_cast<std::size_t>(model.config().layers)) {
-  const LinearWeights head{model.lm_head(), {}};
-  lm_head =
-      options.linear ? options.linear(-1, Module::kLmHead, head) : make_dense_linear(head, options.compute);
+  const auto dense = [&](const LinearWeights& weights) {
+    return weights.weight.defined() ? make_dense_linear(weights, options.compute) : nullptr;
+  };
+  HeadWeights head = model.head();
+  project_in = dense({model.project_in(), {}});
+  project_out = dense({head.project_out, {}});
+  head_dense = dense(head.dense);
+  head_norm = std::move(head.norm);
+  if (!model.has_lm_head()) return;
+  const LinearWeights last{model.lm_head(), std::move(head.bias)};
+  lm_head = options.linear ? options.linear(-1, Module::kLmHead, last) : dense(last);
 }
 
 std::shared_ptr<const Block> Transformer::Parts::block(Index layer_index) const {
@@ -63,12 +73,25 @@ std::shared_ptr<const Block> Transformer::Parts::block(Index layer_index) const 
 
 std::shared_ptr<const RotaryTable> Transformer::Parts::rotary_table(Index positions) const {
   const std::lock_guard lock(mutex_);
-  if (!rotary_ || rotary_->positions() < positions) {
-    const std::vector<double> frequencies = rotary_frequencies(model.config());
-    rotary_ = std::make_shared<const RotaryTable>(
-        make_rotary_table(frequencies, positions, model.config().rope_scaling.magnitude));
+  const RopeScaling& scaling = model.config().rope_scaling;
+  const bool is_long = scaling.kind == RopeScaling::Kind::kLongRope &&
+                       static_cast<double>(positions) > scaling.original_max_positions;
+  if (!rotary_ || rotary_->positions() < positions || rotary_is_long_ != is_long) {
+    const std::vector<double> frequencies = rotary_frequencies(model.config(), positions);
+    rotary_ =
+        std::make_shared<const RotaryTable>(make_rotary_table(frequencies, positions, scaling.magnitude));
+    rotary_is_long_ = is_long;
   }
   return rotary_;
+}
+
+std::shared_ptr<const RotaryTable> Transformer::Parts::local_rotary_table(Index positions) const {
+  if (model.config().local_rope_base == 0) return rotary_table(positions);
+  const std::lock_guard lock(mutex_);
+  if (!local_rotary_ || local_rotary_->positions() < positions)
+    local_rotary_ = std::make_shared<const RotaryTable>(
+        make_rotary_table(local_rotary_frequencies(model.config()), positions));
+  return local_rotary_;
 }
 
 Matrix Transformer::Parts::run(const Batch& batch, Observer& observer, std::span<KvCache> caches) const {
@@ -78,8 +101,9 @@ Matrix Transformer::Parts::run(const Batch& batch, Observer& observer, std::span
   observer.on_states(-1, Tap::kEmbedding, batch, states);
   if (batch.rows() == 0) return states;
   Workspace workspace(model.config(), batch.rows());
-  const auto rotary = rotary_table(*std::max_element(positions.begin(), positions.end()) + 1);
-  const Pass pass{batch, observer, workspace, *rotary, positions, caches};
+  const Index length = *std::max_element(positions.begin(), positions.end()) + 1;
+  const auto rotary = rotary_table(length), local_rotary = local_rotary_table(length);
+  const Pass pass{batch, observer, workspace, *rotary, *local_rotary, positions, caches};
   for (Index layer = 0; layer < model.config().layers; ++layer) {
     check_interrupt();
     block(layer)->forward(pass, states);
@@ -132,9 +156,24 @@ Matrix Transformer::run_cached(const Batch& batch, std::span<KvCache> caches) co
 }
 
 void Transformer::logits(ConstMatrixView states, MatrixView out) const {
+  const ModelConfig& config = model().config();
+  if (!parts_->lm_head) (void)model().lm_head();  // says what is missing
   Matrix normed(states.rows(), states.cols());
-  apply_norm(model().config(), parts_->final_norm, states, normed);
+  apply_norm(config, parts_->final_norm, states, normed);
+  if (parts_->head_dense) {
+    Matrix turned(states.rows(), states.cols());
+    parts_->head_dense->apply(normed, turned);
+    activate(config.activation, turned);
+    apply_norm(config, parts_->head_norm, turned, normed);
+  }
+  if (parts_->project_out) {
+    Matrix narrow(states.rows(), parts_->embedding.cols);
+    parts_->project_out->apply(normed, narrow);
+    normed = std::move(narrow);
+  }
   parts_->lm_head->apply(normed, out);
+  scale(out, config.logit_scale);
+  soft_cap(out, config.logit_soft_cap);
 }
 
 std::vector<Matrix> Transformer::hidden_states(const TokenIds& tokens) const {
@@ -148,8 +187,10 @@ void Transformer::run_layer(Index layer_index, const Batch& batch, MatrixView st
   if (batch.rows() == 0) return;
   const std::vector<Index> positions = positions_of(batch, {});
   Workspace workspace(model().config(), batch.rows());
-  const auto rotary = parts_->rotary_table(*std::max_element(positions.begin(), positions.end()) + 1);
-  parts_->block(layer_index)->forward({batch, observer, workspace, *rotary, positions, {}}, states);
+  const Index length = *std::max_element(positions.begin(), positions.end()) + 1;
+  const auto rotary = parts_->rotary_table(length), local_rotary = parts_->local_rotary_table(length);
+  parts_->block(layer_index)
+      ->forward({batch, observer, workspace, *rotary, *local_rotary, positions, {}}, states);
   parts_->check_finite(layer_index, batch, states);
   observer.on_states(layer_index, Tap::kAfterLayer, batch, states);
 }

@@ -366,6 +366,8 @@ LinearizedLayer::LinearizedLayer(LayerWeights weights, const ModelConfig& config
     normalize_output(parts.ffn_out, parts.hidden_size, options.residual_rms,
                      [&](const Matrix& x) { return parts.ffn(x); });
   }
+  parts.attention_out.scale *= static_cast<float>(config.residual_scale);
+  parts.ffn_out.scale *= static_cast<float>(config.residual_scale);
   for (const LinearForm form :
        {LinearForm::kAttention, LinearForm::kFfn, LinearForm::kLayer, LinearForm::kResidual})
     parts.forms.push_back(std::make_unique<LayerForm>(parts, form));

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "checkpoint/strict_json.h"
 #include "model/config_reader.h"
+#include "model/layer_rules.h"
 #include "model/rope_config.h"
 
 namespace defectoscope {
@@ -50,16 +52,34 @@ Activation read_activation(const ConfigReader& reader, const ArchitectureSpec& r
               shortened(name));
 }
 
-const ArchitectureSpec& find_row(const ConfigReader& reader, ModelConfig& config) {
-  const std::optional<std::string> type = reader.find_text(Key{"model_type"});
+bool holds(const ConfigReader& reader, const FixedSetting& setting) {
+  const nlohmann::json* value = reader.find(setting.key);
+  return value != nullptr && value->dump() == setting.value;
+}
+
+/// The form of the family that the settings call for, or the usual one.
+const ArchitectureSpec& choose_form(const ConfigReader& reader, const ArchitectureSpec& usual) {
+  for (const ArchitectureSpec& row : architectures())
+    if (row.name == usual.name && !row.when.empty() && row.model_types == usual.model_types &&
+        std::ranges::all_of(row.when, [&](const FixedSetting& setting) { return holds(reader, setting); }))
+      return row;
+  return usual;
+}
+
+const ArchitectureSpec& find_row(const ConfigReader& reader, std::string_view family, ModelConfig& config) {
+  const std::optional<std::string> type =
+      family.empty() ? reader.find_text(Key{"model_type"}) : std::optional(std::string(family));
+  constexpr const char* kHint =
+      "--family NAME computes with the form of one of these, where the model is built like it";
   if (!type)
     reader.fail("key missing in the model's configuration", "model_type", "one of " + known_model_types(),
-                "none", "take config.json as it was published with the weights");
+                "none", std::string("take config.json as it was published with the weights; ") + kHint);
   const ArchitectureSpec* row = find_architecture(*type);
   if (row == nullptr)
-    reader.fail("unknown model family", "model_type", "one of " + known_model_types(), shortened(*type));
-  config.model_type = *type;
-  return *row;
+    reader.fail("unknown model family", family.empty() ? "model_type" : "--family",
+                "one of " + known_model_types(), shortened(*type), kHint);
+  config.model_type = reader.find_text(Key{"model_type"}).value_or(*type);
+  return choose_form(reader, *row);
 }
 
 /// Heads of latent attention are a part without and a part with positions, the latter last.
@@ -84,12 +104,14 @@ void read_sizes(const ConfigReader& reader, ModelConfig& config) {
                 "a divisor of " + std::to_string(config.heads) + " (" + std::string(row.keys.heads[0]) + ")",
                 std::to_string(config.kv_heads));
   const std::optional<Index> head_dim = reader.find_integer(row.keys.head_dim, 1, kMaxHeads);
-  if (!head_dim && !row.latent_attention && config.hidden_size % config.heads != 0)
+  if (!head_dim && row.default_head_dim == 0 && !row.latent_attention &&
+      config.hidden_size % config.heads != 0)
     reader.fail("hidden size does not divide among heads", row.keys.heads[0],
                 "a divisor of " + std::to_string(config.hidden_size) + " (" +
                     std::string(row.keys.hidden_size[0]) + "), or head_dim",
                 std::to_string(config.heads));
-  config.head_dim = head_dim.value_or(config.hidden_size / config.heads);
+  config.head_dim =
+      head_dim.value_or(row.default_head_dim > 0 ? row.default_head_dim : config.hidden_size / config.heads);
   if (row.latent_attention) read_latents(reader, config);
   if (config.query_size() > kMaxFfn)
     reader.fail("value out of range in the model's configuration", row.keys.head_dim[0],
@@ -98,42 +120,20 @@ void read_sizes(const ConfigReader& reader, ModelConfig& config) {
   config.ffn_size = row.ffn_factor > 0
                         ? reader.integer(row.keys.ffn_size, 1, kMaxFfn, row.ffn_factor * config.hidden_size)
                         : reader.integer(row.keys.ffn_size, 1, kMaxFfn);
+  if (config.ffn_size % row.ffn_divisor != 0)
+    reader.fail("value out of range in the model's configuration", row.keys.ffn_size[0],
+                "a multiple of " + std::to_string(row.ffn_divisor), std::to_string(config.ffn_size));
+  config.ffn_size /= row.ffn_divisor;
   config.vocab_size = reader.integer(row.keys.vocab_size, 1, kMaxVocabulary);
-  config.max_positions = reader.integer(row.keys.max_positions, 1, kMaxPositions);
-}
-
-void read_window(const ConfigReader& reader, ModelConfig& config) {
-  const ArchitectureSpec& row = *config.architecture;
-  if (row.window == WindowRule::kNone) return;
-  if (row.window == WindowRule::kSwitchedLayers && !reader.boolean("use_sliding_window", false)) return;
-  // Unlike elsewhere an explicit null is a value here: no window.
-  const bool said = reader.has("sliding_window");
-  const Index window = reader.integer(Key{"sliding_window"}, 1, kMaxPositions, said ? 0 : row.default_window);
-  if (window == 0) return;
-  config.sliding_window = window;
-  if (row.window == WindowRule::kEveryLayer) return;
-  const bool listed = row.window == WindowRule::kListedLayers;
-  config.layer_is_windowed.resize(static_cast<std::size_t>(config.layers));
-  const nlohmann::json* types = reader.find("layer_types");
-  if (types == nullptr) {
-    const Index first = listed ? 0 : reader.integer(Key{"max_window_layers"}, 0, kMaxLayers, 28);
-    for (Index i = 0; i < config.layers; ++i)
-      config.layer_is_windowed[static_cast<std::size_t>(i)] = listed ? i % 2 == 0 : i >= first;
-    return;
-  }
-  if (!types->is_array() || static_cast<Index>(types->size()) != config.layers)
-    reader.fail("wrong layer_types in the model's configuration", "layer_types",
-                "a list of " + std::to_string(config.layers) + " texts, one a layer",
-                types->is_array() ? std::to_string(types->size()) : "no list");
-  for (std::size_t i = 0; i < types->size(); ++i) {
-    const nlohmann::json& type = (*types)[i];
-    const std::string kind = type.is_string() ? type.get<std::string>() : type.dump();
-    const bool windowed = kind == "sliding_attention";
-    if (!windowed && kind != "full_attention")
-      reader.fail("unknown kind of layer", "layer_types", "sliding_attention or full_attention",
-                  shortened(kind));
-    config.layer_is_windowed[i] = windowed;
-  }
+  const Index reserved = row.offset_within_positions ? row.position_offset : 0;
+  config.max_positions =
+      (row.default_max_positions > 0
+           ? reader.integer(row.keys.max_positions, 1 + reserved, kMaxPositions, row.default_max_positions)
+           : reader.integer(row.keys.max_positions, 1 + reserved, kMaxPositions)) -
+      reserved;
+  config.embedding_size = reader.integer(row.keys.embedding_size, 1, kMaxWidth, config.hidden_size);
+  if (!row.names.token_type_embedding.empty())
+    config.token_types = reader.integer(row.keys.token_types, 1, kMaxWidth, 2);
 }
 
 std::optional<Index> read_token(const ConfigReader& reader, std::string_view key) {
@@ -155,10 +155,29 @@ void read_biases(const ConfigReader& reader, ModelConfig& config) {
   config.ffn_bias_required = says(rules.ffn_key) || rules.ffn == BiasRule::kRequired;
 }
 
+void read_scales(const ConfigReader& reader, ModelConfig& config) {
+  const ArchitectureSpec& row = *config.architecture;
+  const ScaleKeys& keys = row.scales;
+  const auto number = [&](std::string_view key, double otherwise) {
+    return key.empty() ? otherwise : reader.positive(Key{key}, otherwise);
+  };
+  config.embedding_scale =
+      row.embedding_times_root_width ? std::sqrt(static_cast<double>(config.hidden_size)) : 1;
+  config.embedding_scale *= number(keys.embedding, 1);
+  config.residual_scale = number(keys.residual, 1);
+  config.logit_scale = number(keys.logits, 1) / number(keys.logits_divisor, 1);
+  const double root = std::sqrt(number(keys.attention_root, static_cast<double>(config.head_dim)));
+  config.attention_scale = row.unscaled_attention ? 1 : number(keys.attention, 1 / root);
+  config.attention_scale *= config.rope_scaling.score_magnitude;
+  config.attention_soft_cap = number(keys.attention_soft_cap, 0);
+  config.logit_soft_cap = number(keys.logit_soft_cap, 0);
+  config.qkv_limit = number(keys.qkv_limit, 0);
+}
+
 void check_fixed(const ConfigReader& reader, const ArchitectureSpec& row) {
   for (const FixedSetting& setting : row.fixed) {
     const nlohmann::json* value = reader.find(setting.key);
-    if (value != nullptr && value->dump() != setting.value)
+    if (value != nullptr && !holds(reader, setting))
       reader.fail("setting not supported", setting.key, std::string(setting.value), shortened(value->dump()));
   }
 }
@@ -170,7 +189,16 @@ Index ModelConfig::window_of(Index layer_index) const {
   return layer_is_windowed[static_cast<std::size_t>(layer_index)] ? sliding_window : 0;
 }
 
-ModelConfig parse_config(std::string_view json, const std::string& file) {
+bool ModelConfig::has_rotary() const {
+  return architecture->position == PositionKind::kRotaryHalf ||
+         architecture->position == PositionKind::kRotaryInterleaved;
+}
+
+bool ModelConfig::is_rotary(Index layer_index) const {
+  return has_rotary() && (layer_is_rotary.empty() || layer_is_rotary[static_cast<std::size_t>(layer_index)]);
+}
+
+ModelConfig parse_config(std::string_view json, const std::string& file, std::string_view family) {
   const nlohmann::json document = parse_strict_json(json, file);
   if (!document.is_object())
     throw_bad_input({.what = "the model's configuration is no object",
@@ -179,18 +207,20 @@ ModelConfig parse_config(std::string_view json, const std::string& file) {
                      .got = document.type_name()});
   const ConfigReader reader(document, file);
   ModelConfig config;
-  const ArchitectureSpec& row = find_row(reader, config);
+  const ArchitectureSpec& row = find_row(reader, family, config);
   config.architecture = &row;
   check_fixed(reader, row);
   read_sizes(reader, config);
   config.norm_eps = reader.positive(row.keys.norm_eps, row.default_norm_eps);
   config.norm_gain_offset = row.norm_gain_offset;
   config.activation = read_activation(reader, row);
-  if (row.position == PositionKind::kRotaryHalf || row.position == PositionKind::kRotaryInterleaved)
-    read_rope(reader, config);
+  if (config.has_rotary()) read_rope(reader, config);
   config.experts = read_experts(reader, row, config.layers);
   if (!row.clamp_key.empty()) config.ffn_clamp = reader.positive(Key{row.clamp_key}, 7);
-  read_window(reader, config);
+  read_layer_rules(reader, config);
+  read_scales(reader, config);
+  if (row.qk_norm_key.empty() || reader.boolean(row.qk_norm_key, false)) config.qk_norm = row.qk_norm;
+  config.causal = reader.boolean("is_causal", row.causal);
   read_biases(reader, config);
   config.tied_embeddings = reader.boolean("tie_word_embeddings", row.tied_by_default);
   config.bos_token = read_token(reader, "bos_token_id");

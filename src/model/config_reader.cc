@@ -45,8 +45,15 @@ void ConfigReader::fail_missing(Keys keys) const {
 }
 
 const nlohmann::json* ConfigReader::find(std::string_view key) const {
-  const auto found = object_.find(key);
-  return found == object_.end() || found->is_null() ? nullptr : &*found;
+  const nlohmann::json* at = &object_;
+  for (std::size_t dot = key.find('.'); dot != key.npos; dot = key.find('.')) {
+    const auto inner = at->find(key.substr(0, dot));
+    if (inner == at->end() || !inner->is_object()) return nullptr;
+    at = &*inner;
+    key.remove_prefix(dot + 1);
+  }
+  const auto found = at->find(key);
+  return found == at->end() || found->is_null() ? nullptr : &*found;
 }
 
 std::optional<ConfigReader::Found> ConfigReader::first_of(Keys keys) const {

@@ -11,7 +11,7 @@
 namespace defectoscope {
 
 /// Typed access to one JSON object of config.json; every complaint names file and key. Keys that hold null
-/// count as absent, as they do in the files' own library.
+/// count as absent, as they do in the files' own library. "attn_config.alibi" looks into an inner object.
 class ConfigReader {
  public:
   ConfigReader(const nlohmann::json& object, const std::string& file) : object_(object), file_(file) {}

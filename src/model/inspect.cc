@@ -57,14 +57,13 @@ void list_tensors(const std::vector<TensorSlot>& plan, const Checkpoint& checkpo
 
 }  // namespace
 
-Inspection inspect_model(const fs::path& path, bool full_hash) {
-  const auto [config, checkpoint, tokenizer] = open_model_files(path);
+Inspection inspect_model(const fs::path& path, bool full_hash, std::string_view family) {
+  const auto [config, checkpoint, tokenizer] = open_model_files(path, family);
   Inspection result;
   result.config = config;
   result.family = result.config.architecture->name;
   const std::string_view prefix = find_prefix(*result.config.architecture, *checkpoint);
-  const std::vector<TensorSlot> plan =
-      tensor_plan(result.config, prefix, find_spelling(result.config, prefix, *checkpoint));
+  const std::vector<TensorSlot> plan = tensor_plan(result.config, prefix, *checkpoint);
   compare(plan, *checkpoint, result);
   list_tensors(plan, *checkpoint, prefix, result);
   for (const fs::path& file : checkpoint->files())

@@ -55,8 +55,8 @@ void check_slot(const TensorSlot& slot, const Checkpoint& checkpoint, const std:
 
 }  // namespace
 
-Model Model::open(const std::filesystem::path& path) {
-  ModelFiles files = open_model_files(path);
+Model Model::open(const std::filesystem::path& path, std::string_view family) {
+  ModelFiles files = open_model_files(path, family);
   return {std::move(files.config), std::move(files.checkpoint), path};
 }
 
@@ -66,7 +66,7 @@ Model::Model(ModelConfig config, std::shared_ptr<const Checkpoint> checkpoint, s
       folder_(std::move(folder)),
       prefix_(find_prefix(*config_.architecture, *checkpoint_)),
       spelling_(find_spelling(config_, prefix_, *checkpoint_)) {
-  for (const TensorSlot& slot : tensor_plan(config_, prefix_, spelling_))
+  for (const TensorSlot& slot : tensor_plan(config_, prefix_, *checkpoint_))
     check_slot(slot, *checkpoint_, folder_.string());
 }
 
@@ -77,7 +77,8 @@ std::string Model::name() const {
 }
 
 Tensor Model::find(std::string_view name) const {
-  const std::optional<Tensor> tensor = checkpoint_->find(name);
+  const std::optional<Tensor> tensor =
+      checkpoint_->find(stored_name(*config_.architecture, *checkpoint_, name));
   return tensor ? aligned(*tensor) : Tensor{};
 }
 
@@ -88,8 +89,8 @@ std::vector<float> Model::vector(const std::string& name) const {
   for (std::size_t i = 0; i < values.size(); ++i)
     if (!std::isfinite(values[i]))
       throw_bad_input({.what = "weight is not finite",
-                       .file = checkpoint_->file_of(name).string(),
-                       .tensor = name,
+                       .file = checkpoint_->file_of(tensor.name).string(),
+                       .tensor = tensor.name,
                        .expected = "finite numbers",
                        .got = std::to_string(values[i]) + " at [" + std::to_string(i) + "]",
                        .hint = "the checkpoint is damaged, or was saved from a diverged training run"});
@@ -98,10 +99,24 @@ std::vector<float> Model::vector(const std::string& name) const {
 
 NormWeights Model::norm(std::string_view pattern, Index layer_index) const {
   if (pattern.empty()) return {};
+  if (!config_.architecture->norm_weights)
+    return {std::vector<float>(static_cast<std::size_t>(config_.hidden_size), 1.0f), {}};
   const std::string name = tensor_name(prefix_, pattern, layer_index);
   NormWeights norm{vector(name), vector(bias_name(name))};
   for (float& gain : norm.gain) gain += static_cast<float>(config_.norm_gain_offset);
   return norm;
+}
+
+NormWeights Model::head_norm(std::string_view pattern, Index layer_index, Index heads) const {
+  if (config_.qk_norm == QkNorm::kNone) return {};
+  if (pattern.find("{head}") == pattern.npos) return norm(pattern, layer_index);
+  NormWeights all;
+  for (Index head = 0; head < heads; ++head) {
+    const NormWeights one = norm(of_head(pattern, head), layer_index);
+    all.gain.insert(all.gain.end(), one.gain.begin(), one.gain.end());
+    all.shift.insert(all.shift.end(), one.shift.begin(), one.shift.end());
+  }
+  return all;
 }
 
 LinearWeights Model::linear(std::string_view pattern, Index layer_index) const {
@@ -139,8 +154,8 @@ AttentionWeights Model::attention(Index layer_index) const {
   } else {
     split_qkv(linear(names.fused_qkv, layer_index), config_, attention);
   }
-  attention.query_norm = norm(names.query_norm, layer_index);
-  attention.key_norm = norm(names.key_norm, layer_index);
+  attention.query_norm = head_norm(names.query_norm, layer_index, config_.heads);
+  attention.key_norm = head_norm(names.key_norm, layer_index, config_.kv_heads);
   attention.output = linear(names.attention_output, layer_index);
   if (!names.sinks.empty()) attention.sinks = vector(tensor_name(prefix_, names.sinks, layer_index));
   return attention;
@@ -174,16 +189,33 @@ FfnWeights Model::ffn(Index layer_index) const {
   return ffn;
 }
 
-WeightMatrix Model::embedding() const {
-  return as_weight_matrix(find(tensor_name(prefix_, config_.architecture->names.embedding)));
-}
-
-WeightMatrix Model::position_embedding() const {
-  const std::string_view pattern = config_.architecture->names.position_embedding;
+WeightMatrix Model::table(std::string_view pattern) const {
   return pattern.empty() ? WeightMatrix{} : as_weight_matrix(find(tensor_name(prefix_, pattern)));
 }
 
+WeightMatrix Model::embedding() const { return table(config_.architecture->names.embedding); }
+
+WeightMatrix Model::position_embedding() const {
+  return table(config_.architecture->names.position_embedding);
+}
+
+WeightMatrix Model::token_type_embedding() const {
+  return table(config_.architecture->names.token_type_embedding);
+}
+
+WeightMatrix Model::project_in() const {
+  const bool narrow = config_.embedding_size != config_.hidden_size;
+  return narrow ? table(config_.architecture->names.project_in) : WeightMatrix{};
+}
+
+NormWeights Model::embedding_norm() const { return norm(config_.architecture->names.embedding_norm, 0); }
+
 NormWeights Model::final_norm() const { return norm(config_.architecture->names.final_norm, 0); }
+
+bool Model::has_lm_head() const {
+  const std::string_view name = config_.architecture->names.lm_head;
+  return config_.tied_embeddings || name.empty() || find(name).defined();
+}
 
 WeightMatrix Model::lm_head() const {
   const std::string_view name = config_.architecture->names.lm_head;
@@ -193,10 +225,26 @@ WeightMatrix Model::lm_head() const {
     throw_bad_input({.what = "the checkpoint has no LM head: it holds a model's body alone",
                      .file = folder_.string(),
                      .tensor = std::string(name),
-                     .expected = shape_text(std::vector{config_.vocab_size, config_.hidden_size}),
+                     .expected = shape_text(std::vector{config_.vocab_size, config_.embedding_size}),
                      .got = "none of that name",
                      .hint = "take the checkpoint of the whole language model"});
   return as_weight_matrix(head);
+}
+
+HeadWeights Model::head() const {
+  const TensorNames& names = config_.architecture->names;
+  HeadWeights head;
+  if (config_.embedding_size != config_.hidden_size) head.project_out = table(names.project_out);
+  if (!names.head_dense.empty() && find(names.head_dense).defined()) {
+    head.dense = {as_weight_matrix(find(names.head_dense)), vector(bias_name(names.head_dense))};
+    const std::string norm_name(names.head_norm);
+    head.norm = {vector(norm_name), vector(bias_name(norm_name))};
+  }
+  if (!names.lm_head_bias.empty())
+    head.bias = vector(std::string(names.lm_head_bias));
+  else if (!config_.tied_embeddings && !names.lm_head.empty())
+    head.bias = vector(bias_name(names.lm_head));
+  return head;
 }
 
 }  // namespace defectoscope

@@ -41,7 +41,7 @@ struct AttentionWeights {
   LinearWeights key;     ///< [kv_heads * head_dim, d]; MLA: [heads * (head_dim - rotary_dim), kv_latent]
   LinearWeights value;   ///< [kv_heads * value_head_dim, d or kv_latent]
   LinearWeights output;  ///< [d, heads * value_head_dim]
-  NormWeights query_norm, key_norm;
+  NormWeights query_norm, key_norm;  ///< gains by ModelConfig::qk_norm: [head_dim] or [heads * head_dim]
   LatentWeights latent;
   std::vector<float> sinks;  ///< [heads] or empty
 };
@@ -70,13 +70,21 @@ struct LayerWeights {
   ExpertWeights experts;  ///< undefined where it has none
 };
 
+/// Between the final norm and the logits.
+struct HeadWeights {
+  WeightMatrix project_out;  ///< [e, d]; undefined where e = d
+  LinearWeights dense;       ///< [d, d], then activation and norm (BERT); undefined in most families
+  NormWeights norm;
+  std::vector<float> bias;  ///< [vocab] of the logits, or empty
+};
+
 /// A checkpoint with its configuration: gives each layer's weights on demand.
 class Model {
  public:
   /// Opens what open_model_files does: a Hugging Face folder or a model's file. Reads headers and config
-  /// only. Throws Error(kBadInput) as that does, and where a tensor is missing or has another shape than the
-  /// configuration implies.
-  static Model open(const std::filesystem::path& path);
+  /// only. `family` as parse_config takes it. Throws Error(kBadInput) as that does, and where a tensor is
+  /// missing or has another shape than the configuration implies.
+  static Model open(const std::filesystem::path& path, std::string_view family = {});
   Model(ModelConfig config, std::shared_ptr<const Checkpoint> checkpoint, std::filesystem::path folder);
 
   const ModelConfig& config() const { return config_; }
@@ -88,12 +96,17 @@ class Model {
   /// Layer 0 .. layers - 1. Cheap for mapped weights; transposed families copy. Throws Error(kBadInput) with
   /// the tensor's name on a non-finite gain or bias.
   LayerWeights layer(Index layer_index) const;
-  WeightMatrix embedding() const;           ///< [vocab, d]
-  WeightMatrix position_embedding() const;  ///< [max_positions, d]; undefined where there is none
+  WeightMatrix embedding() const;             ///< [vocab, e]; e = d but where project_in() is defined
+  WeightMatrix project_in() const;            ///< [d, e]; undefined where e = d
+  WeightMatrix position_embedding() const;    ///< [position_rows, d]; undefined where there is none
+  WeightMatrix token_type_embedding() const;  ///< [token_types, d]; undefined where there is none
+  NormWeights embedding_norm() const;         ///< of the embedded tokens (BERT, BLOOM)
   NormWeights final_norm() const;
-  /// [vocab, d]; the embedding where tied (a stored copy is not looked at). Throws Error(kBadInput) where the
+  /// [vocab, e]; the embedding where tied (a stored copy is not looked at). Throws Error(kBadInput) where the
   /// checkpoint is a bare body, which open() accepts.
   WeightMatrix lm_head() const;
+  bool has_lm_head() const;
+  HeadWeights head() const;  ///< what stands before and beside lm_head()
 
   /// Throws Error(kBadInput) naming the first tensor that holds NaN or infinity, with its position. Reads the
   /// whole checkpoint, in parallel and with a progress line.
@@ -103,6 +116,8 @@ class Model {
   Tensor find(std::string_view name) const;
   std::vector<float> vector(const std::string& name) const;
   NormWeights norm(std::string_view pattern, Index layer_index) const;
+  NormWeights head_norm(std::string_view pattern, Index layer_index, Index heads) const;
+  WeightMatrix table(std::string_view pattern) const;
   LinearWeights linear(std::string_view pattern, Index layer_index) const;
   AttentionWeights attention(Index layer_index) const;
   AttentionWeights latent_attention(Index layer_index) const;

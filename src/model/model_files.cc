@@ -66,8 +66,14 @@ fs::path gguf_in(const fs::path& folder) {
 
 }  // namespace
 
-ModelFiles open_model_files(const fs::path& path) {
+ModelFiles open_model_files(const fs::path& path, std::string_view family) {
+  const auto says_its_family = [&] {
+    if (!family.empty())
+      throw Error(ErrorKind::kUsage, "--family is for folders with a config.json; " + path.filename().string() +
+                                         " says itself what its family is");
+  };
   if (fs::is_regular_file(path)) {
+    says_its_family();
     if (path.extension() == ".gguf") return open_gguf(path);
     if (Llama2cFile::recognises(MappedFile(path).bytes())) return open_llama2c(path);
     throw_bad_input({.what = "not a model's file",
@@ -76,11 +82,14 @@ ModelFiles open_model_files(const fs::path& path) {
                      .hint = "name the folder that holds it"});
   }
   if (fs::is_directory(path) && !has_weights(path))
-    if (const fs::path gguf = gguf_in(path); !gguf.empty()) return open_gguf(gguf);
+    if (const fs::path gguf = gguf_in(path); !gguf.empty()) {
+      says_its_family();
+      return open_gguf(gguf);
+    }
   std::shared_ptr<const Checkpoint> checkpoint = open_checkpoint(path);
   const fs::path config_path = path / kConfigName;
   const std::string text = read_file(config_path);
-  ModelConfig config = parse_config(text, config_path.string());
+  ModelConfig config = parse_config(text, config_path.string(), family);
   return {std::move(config), dequantized(std::move(checkpoint), read_quantization(text, path))};
 }
 

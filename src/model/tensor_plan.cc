@@ -8,6 +8,7 @@ namespace defectoscope {
 namespace {
 
 constexpr std::string_view kLayer = "{}";
+constexpr std::string_view kHead = "{head}";
 constexpr std::string_view kWeight = ".weight";
 
 class Planner {
@@ -21,8 +22,11 @@ class Planner {
 
   std::vector<TensorSlot> plan() {
     const Index d = config_.hidden_size;
-    slot(names_.embedding, {config_.vocab_size, d}, true);
-    slot(names_.position_embedding, {config_.max_positions, d}, true);
+    const Index e = config_.embedding_size;
+    slot(names_.embedding, {config_.vocab_size, e}, true);
+    slot(names_.position_embedding, {config_.position_rows(), d}, true);
+    slot(names_.token_type_embedding, {config_.token_types, d}, true);
+    if (e != d) slot(names_.project_in, {d, e}, true);
     norm(names_.embedding_norm, d);
     for (layer_ = 0; layer_ < config_.layers; ++layer_) {
       norm(names_.attention_norm, d);
@@ -36,16 +40,34 @@ class Planner {
       norm(names_.ffn_post_norm, d);
     }
     norm(names_.final_norm, d);
-    if (!config_.tied_embeddings && !names_.lm_head.empty()) {
-      // A checkpoint without the whole model's prefix is a bare body, which is saved without a head.
-      const bool whole = prefix_ == names_.prefixes.front();
-      slots_.push_back({std::string(names_.lm_head), {config_.vocab_size, d}, whole});
-      slots_.push_back({bias_name(names_.lm_head), {config_.vocab_size}, false});
-    }
+    if (e != d) slot(names_.project_out, {e, d}, true);
+    head();
     return std::move(slots_);
   }
 
  private:
+  /// What follows the final norm. A checkpoint without the whole model's prefix is a bare body, which is
+  /// saved without a head; one with it must have the head where embeddings are not tied.
+  void head() {
+    const Index d = config_.hidden_size, e = config_.embedding_size;
+    const bool whole = prefix_ == names_.prefixes.front();
+    const auto optional = [&](std::string_view name, std::vector<Index> shape, bool required) {
+      if (!name.empty()) slots_.push_back({std::string(name), std::move(shape), required});
+    };
+    // Bodies saved from other tasks keep the prefix: the parts before the head are there or are not.
+    if (!names_.head_dense.empty()) {
+      optional(names_.head_dense, {d, d}, false);
+      optional(bias_name(names_.head_dense), {d}, false);
+      optional(names_.head_norm, {d}, false);
+      optional(bias_name(names_.head_norm), {d}, false);
+    }
+    if (!config_.tied_embeddings) optional(names_.lm_head, {config_.vocab_size, e}, whole);
+    if (!names_.lm_head_bias.empty())
+      optional(names_.lm_head_bias, {config_.vocab_size}, false);
+    else if (!config_.tied_embeddings && !names_.lm_head.empty())
+      optional(bias_name(names_.lm_head), {config_.vocab_size}, false);
+  }
+
   void slot(std::string_view pattern, std::vector<Index> shape, bool required) {
     if (!pattern.empty())
       slots_.push_back({tensor_name(prefix_, pattern, layer_), std::move(shape), required});
@@ -54,7 +76,7 @@ class Planner {
     if (pattern.ends_with(kWeight)) slot(bias_name(pattern), {size}, required);
   }
   void norm(std::string_view pattern, Index size) {
-    if (pattern.empty()) return;
+    if (pattern.empty() || !row_.norm_weights) return;
     slot(pattern, {size}, true);
     bias(pattern, size, row_.biases.norm == BiasRule::kRequired);
   }
@@ -62,6 +84,20 @@ class Planner {
     if (pattern.empty()) return;
     slot(pattern, row_.transposed_weights ? std::vector{in, out} : std::vector{out, in}, true);
     bias(pattern, out, bias_required);
+  }
+
+  void head_norm(std::string_view pattern, Index heads) {
+    switch (config_.qk_norm) {
+      case QkNorm::kNone:
+        return;
+      case QkNorm::kPerHead:
+        return norm(pattern, config_.head_dim);
+      case QkNorm::kWholeWidth:
+        return norm(pattern, heads * config_.head_dim);
+      case QkNorm::kOwnPerHead:
+        if (pattern.find(kHead) == pattern.npos) return slot(pattern, {heads, config_.head_dim}, true);
+        for (Index head = 0; head < heads; ++head) norm(of_head(pattern, head), config_.head_dim);
+    }
   }
 
   void attention() {
@@ -78,8 +114,8 @@ class Planner {
     } else {
       linear(names_.fused_qkv, config_.query_size() + 2 * config_.kv_size(), d, required);
     }
-    norm(names_.query_norm, config_.head_dim);
-    norm(names_.key_norm, config_.head_dim);
+    head_norm(names_.query_norm, config_.heads);
+    head_norm(names_.key_norm, config_.kv_heads);
     slot(names_.sinks, {config_.heads}, true);
     linear(names_.attention_output, d, config_.context_size(), config_.attention_output_bias_required);
   }
@@ -179,6 +215,23 @@ std::size_t find_spelling(const ModelConfig& config, std::string_view prefix, co
   return 0;
 }
 
+std::vector<TensorSlot> tensor_plan(const ModelConfig& config, std::string_view prefix,
+                                    const Checkpoint& checkpoint) {
+  std::vector<TensorSlot> slots = tensor_plan(config, prefix, find_spelling(config, prefix, checkpoint));
+  for (TensorSlot& slot : slots) slot.name = stored_name(*config.architecture, checkpoint, slot.name);
+  return slots;
+}
+
+std::string stored_name(const ArchitectureSpec& row, const Checkpoint& checkpoint, std::string_view name) {
+  for (const TensorNames::Spelling& spelling : row.names.spellings) {
+    if (!name.ends_with(spelling.usual) || checkpoint.describe(name)) continue;
+    std::string other(name.substr(0, name.size() - spelling.usual.size()));
+    other += spelling.other;
+    if (checkpoint.describe(other)) return other;
+  }
+  return std::string(name);
+}
+
 std::string_view find_prefix(const ArchitectureSpec& row, const Checkpoint& checkpoint) {
   for (const std::string_view prefix : row.names.prefixes)
     if (checkpoint.describe(tensor_name(prefix, row.names.embedding))) return prefix;
@@ -198,6 +251,12 @@ std::string expert_tensor_name(std::string_view prefix, std::string_view pattern
   return tensor_name(tensor_name(prefix, pattern, layer_index), "", expert);
 }
 
+std::string of_head(std::string_view pattern, Index head) {
+  std::string name(pattern);
+  name.replace(name.find(kHead), kHead.size(), std::to_string(head));
+  return name;
+}
+
 std::string bias_name(std::string_view weight_name) {
   std::string name(weight_name);
   if (name.ends_with(kWeight)) name.resize(name.size() - kWeight.size());
@@ -206,7 +265,10 @@ std::string bias_name(std::string_view weight_name) {
 
 bool is_ignored(const ModelConfig& config, std::string_view prefix, std::string_view name) {
   const TensorNames& names = config.architecture->names;
-  if (config.tied_embeddings && name == names.lm_head) return true;
+  // A tied head's copy, in families whose head has a bias of its own both copies.
+  if (config.tied_embeddings &&
+      (name == names.lm_head || (!names.lm_head_bias.empty() && name == bias_name(names.lm_head))))
+    return true;
   if (!name.starts_with(prefix)) return false;
   name.remove_prefix(prefix.size());
   return std::ranges::any_of(names.ignored, [&](std::string_view pattern) { return matches(pattern, name); });

@@ -21,10 +21,15 @@ struct TensorSlot {
 /// the row's experts, see find_spelling.
 std::vector<TensorSlot> tensor_plan(const ModelConfig& config, std::string_view prefix,
                                     std::size_t spelling = 0);
+/// The same, spelled as the checkpoint does where it has another spelling of the family's.
+std::vector<TensorSlot> tensor_plan(const ModelConfig& config, std::string_view prefix,
+                                    const Checkpoint& checkpoint);
 
 /// The first of the row's spellings of experts that the checkpoint has; 0 where it has none or the row has no
 /// experts.
 std::size_t find_spelling(const ModelConfig& config, std::string_view prefix, const Checkpoint& checkpoint);
+/// `name` as the checkpoint spells it.
+std::string stored_name(const ArchitectureSpec& row, const Checkpoint& checkpoint, std::string_view name);
 
 /// The first of the row's prefixes under which the checkpoint has the embedding; the row's first where it has
 /// none.
@@ -35,6 +40,8 @@ std::string tensor_name(std::string_view prefix, std::string_view pattern, Index
 /// The same with a second {} for the expert.
 std::string expert_tensor_name(std::string_view prefix, std::string_view pattern, Index layer_index,
                                Index expert);
+/// "q_layernorm.norms.{head}.weight" → "q_layernorm.norms.3.weight".
+std::string of_head(std::string_view pattern, Index head);
 /// "….weight" → "….bias".
 std::string bias_name(std::string_view weight_name);
 

@@ -69,6 +69,7 @@ ArchitectureSpec qwen2_moe() {
 ArchitectureSpec qwen3_moe() {
   ArchitectureSpec spec{.name = "qwen3_moe",
                         .model_types = {"qwen3_moe"},
+                        .qk_norm = QkNorm::kPerHead,
                         .window = WindowRule::kSwitchedLayers,
                         .default_window = 4096,
                         .biases = {.attention_key = "attention_bias"},
@@ -89,8 +90,9 @@ ArchitectureSpec gpt_oss() {
                         .default_norm_eps = 1e-5,
                         // x · sigmoid(1.702 x) whatever hidden_act says.
                         .default_activation = "quick_gelu",
-                        .window = WindowRule::kListedLayers,
+                        .window = WindowRule::kPattern,
                         .default_window = 128,
+                        .default_window_pattern = 2,
                         .biases = {.attention_key = "attention_bias"},
                         .fixed = {{"swiglu_alpha", "1.702"}},
                         .names = llama_names()};
