@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes the goldens of the forward pass with transformers (pins in requirements.txt).
 
-    python tools/golden_forward.py src/forward/testdata
+    python tools/golden_forward.py src/forward/testdata [NAME...]
 
 For each model below it writes
 
@@ -73,11 +73,13 @@ def generate(name: str, shape, exponent: int, offset: float) -> np.ndarray:
     return (np.float32(offset) + values).reshape(shape)
 
 
-def scale_of(name: str, shape):
-    """(exponent, offset): matrices keep their input's size, gains lie around 1, biases are small but felt."""
-    if len(shape) == 1:
-        gain = name.endswith("weight") and ("norm" in name or "ln_" in name)
-        return -2, 1.0 if gain else 0.0
+def scale_of(name: str, shape, gain_is_offset=False):
+    """(exponent, offset): matrices keep their input's size, gains lie around 1 (around 0 where they act as 1 + g),
+    biases are small but felt."""
+    lower = name.lower()
+    if len(shape) == 1 or "norm" in lower or "ln_" in lower:
+        gain = lower.endswith("weight") and ("norm" in lower or "ln_" in lower)
+        return -2, 1.0 if gain and not gain_is_offset else 0.0
     if "embed" in name or "wte" in name:
         return 0, 0.0
     if "wpe" in name:
@@ -137,10 +139,109 @@ def more_configs():
     # Norms of the sums, no final norm.
     yield "openai_gpt", transformers.OpenAIGPTConfig(
         vocab_size=61, n_positions=64, n_embd=48, n_layer=2, n_head=4, dtype="float32")
+    yield from llama_kin(common, sizes)
+    yield from gpt_kin(common, sizes)
+    yield from encoders(common, sizes)
+
+
+def default_rope(theta=10000.0, **others):
+    return dict(rope_type="default", rope_theta=theta, **others)
+
+
+def llama_kin(common, sizes):
+    llama = dict(**common, **sizes, intermediate_size=80, num_key_value_heads=2)
+    untied = dict(tie_word_embeddings=False, rope_parameters=default_rope())
+    yield "qwen3", transformers.Qwen3Config(**llama, **untied, head_dim=16, use_sliding_window=False)
+    yield "phi3", transformers.Phi3Config(**llama, **untied, sliding_window=5, pad_token_id=0,
+                                          original_max_position_embeddings=128)
+    # Both lists of factors: the sequences lie on either side of the original length.
+    yield "phi3_longrope", transformers.Phi3Config(
+        **{**llama, "num_hidden_layers": 2}, tie_word_embeddings=False, pad_token_id=0,
+        original_max_position_embeddings=8,
+        rope_parameters=dict(rope_type="longrope", rope_theta=10000.0, original_max_position_embeddings=8,
+                             short_factor=[1.0, 1.1, 1.25, 1.5, 1.75, 2.0],
+                             long_factor=[1.5, 2.0, 3.0, 4.5, 6.0, 8.0]))
+    yield "granite", transformers.GraniteConfig(
+        **llama, **untied, attention_bias=True, embedding_multiplier=3.0, residual_multiplier=0.5,
+        attention_multiplier=0.2, logits_scaling=4.0, pad_token_id=0)
+    yield "smollm3", transformers.SmolLM3Config(
+        **llama, tie_word_embeddings=True, rope_parameters=default_rope(2000000.0), no_rope_layers=[1, 0],
+        pad_token_id=0, use_sliding_window=False)
+    yield "olmo", transformers.OlmoConfig(**llama, **untied, clip_qkv=1.0, pad_token_id=0)
+    yield "starcoder2", transformers.Starcoder2Config(
+        **llama, tie_word_embeddings=True, rope_parameters=default_rope(), use_bias=True, sliding_window=5)
+    half = default_rope(partial_rotary_factor=0.5)
+    yield "stablelm", transformers.StableLmConfig(
+        **llama, tie_word_embeddings=False, rope_parameters=half, qk_layernorm=True, use_qkv_bias=True,
+        use_parallel_residual=False)
+    yield "stablelm_parallel", transformers.StableLmConfig(
+        **llama, tie_word_embeddings=False, rope_parameters=half, qk_layernorm=False, use_parallel_residual=True)
+    yield "cohere", transformers.CohereConfig(
+        **llama, tie_word_embeddings=True, rope_parameters=default_rope(), use_qk_norm=True, logit_scale=0.25,
+        pad_token_id=0)
+    yield "cohere2", transformers.Cohere2Config(
+        **llama, tie_word_embeddings=True, rope_parameters=default_rope(), logit_scale=0.25, sliding_window=5,
+        layer_types=["sliding_attention", "full_attention"], pad_token_id=0)
+    gemma = dict(**llama, head_dim=16, hidden_activation="gelu_pytorch_tanh", tie_word_embeddings=True, pad_token_id=0)
+    kinds = dict(sliding_window=5, layer_types=["sliding_attention", "full_attention"])
+    yield "gemma", transformers.GemmaConfig(**gemma, rope_parameters=default_rope())
+    yield "gemma2", transformers.Gemma2Config(
+        **gemma, **kinds, rope_parameters=default_rope(), query_pre_attn_scalar=20, attn_logit_softcapping=2.0,
+        final_logit_softcapping=3.0)
+    yield "gemma3", transformers.Gemma3TextConfig(
+        **gemma, **kinds, query_pre_attn_scalar=20,
+        rope_parameters=dict(full_attention=dict(rope_type="linear", rope_theta=1000000.0, factor=8.0),
+                             sliding_attention=default_rope()))
+    yield "olmo2", transformers.Olmo2Config(**llama, **untied, pad_token_id=0)
+    # As llama, but every token sees all.
+    yield "llama_bidirectional", transformers.LlamaConfig(**llama, **untied, is_causal=False)
+    yield "llama_yarn", transformers.LlamaConfig(
+        **llama, tie_word_embeddings=False,
+        rope_parameters=dict(rope_type="yarn", rope_theta=10000.0, factor=4.0, beta_fast=8.0, beta_slow=1.0,
+                             original_max_position_embeddings=32))
+
+
+def gpt_kin(common, sizes):
+    yield "gpt_neox_sequential", transformers.GPTNeoXConfig(
+        **common, **sizes, intermediate_size=96, use_parallel_residual=False, tie_word_embeddings=False,
+        attention_bias=False, rope_parameters=default_rope(partial_rotary_factor=0.5))
+    yield "gpt_neo", transformers.GPTNeoConfig(
+        vocab_size=61, hidden_size=48, num_layers=2, num_heads=4, max_position_embeddings=64, window_size=5,
+        attention_types=[[["global", "local"], 1]], intermediate_size=80, bos_token_id=1, eos_token_id=2,
+        dtype="float32")
+    yield "phi", transformers.PhiConfig(
+        **common, **sizes, intermediate_size=80, tie_word_embeddings=False,
+        rope_parameters=default_rope(partial_rotary_factor=0.5))
+    opt = dict(**common, **sizes, ffn_dim=80, pad_token_id=0)
+    yield "opt", transformers.OPTConfig(**opt, word_embed_proj_dim=48)
+    # As the 350M model: norms of the sums, embeddings narrower than the states.
+    yield "opt_post_norm", transformers.OPTConfig(**opt, do_layer_norm_before=False, word_embed_proj_dim=32)
+    yield "bloom", transformers.BloomConfig(
+        vocab_size=61, hidden_size=48, n_layer=2, n_head=6, bos_token_id=1, eos_token_id=2, dtype="float32")
+    falcon = dict(**common, hidden_size=48, num_attention_heads=4, max_position_embeddings=128)
+    yield "falcon", transformers.FalconConfig(
+        **falcon, multi_query=True, parallel_attn=True, bias=False, alibi=False, new_decoder_architecture=False)
+    yield "falcon_40b", transformers.FalconConfig(
+        **falcon, num_kv_heads=2, parallel_attn=True, bias=False, alibi=False, new_decoder_architecture=True,
+        num_ln_in_parallel_attn=2)
+    yield "falcon2_11b", transformers.FalconConfig(
+        **falcon, num_kv_heads=2, parallel_attn=True, bias=False, alibi=False, new_decoder_architecture=True,
+        num_ln_in_parallel_attn=1)
+    yield "falcon_rw", transformers.FalconConfig(
+        **falcon, multi_query=False, parallel_attn=False, bias=True, alibi=True, new_decoder_architecture=False)
+
+
+def encoders(common, sizes):
+    yield "bert", transformers.BertConfig(**common, **sizes, intermediate_size=80, type_vocab_size=2)
+    yield "roberta", transformers.RobertaConfig(
+        **common, **{**sizes, "max_position_embeddings": 66}, intermediate_size=80, type_vocab_size=1)
+    yield "distilbert", transformers.DistilBertConfig(
+        vocab_size=61, dim=48, hidden_dim=80, n_layers=2, n_heads=4, max_position_embeddings=64, dtype="float32")
 
 
 def blocks_of(model):
-    for path in ("model.layers", "transformer.h", "transformer.blocks", "gpt_neox.layers"):
+    for path in ("model.layers", "model.decoder.layers", "transformer.h", "transformer.blocks", "gpt_neox.layers",
+                 "bert.encoder.layer", "roberta.encoder.layer", "distilbert.transformer.layer"):
         module = model
         for part in path.split("."):
             module = getattr(module, part, None)
@@ -161,10 +262,14 @@ def config_json(config):
     values["torch_dtype"] = "float32"
     # Older files, by far the most common, say it this way.
     rope = values.pop("rope_parameters", None)
+    if rope and "full_attention" in rope:
+        values["rope_local_base_freq"] = rope["sliding_attention"]["rope_theta"]
+        rope = rope["full_attention"]
     if rope:
         values["rope_theta"] = rope.pop("rope_theta")
         if "partial_rotary_factor" in rope:
-            values["rotary_pct"] = rope.pop("partial_rotary_factor")
+            key = "rotary_pct" if values["model_type"] == "gpt_neox" else "partial_rotary_factor"
+            values[key] = rope.pop("partial_rotary_factor")
         if rope.get("rope_type", "default") != "default":
             values["rope_scaling"] = rope
     return {key: value for key, value in values.items() if value is not None}
@@ -172,16 +277,17 @@ def config_json(config):
 
 def make(name, config, lengths, folder):
     torch.manual_seed(0)
-    model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager")
-    model = model.to(torch.float32).eval()
+    masked = config.model_type in ("bert", "roberta", "distilbert")
+    kind = transformers.AutoModelForMaskedLM if masked else transformers.AutoModelForCausalLM
+    # Falcon's eager attention adds ALiBi to the mask and to the scores.
+    attention = "sdpa" if getattr(config, "alibi", False) else "eager"
+    model = kind.from_config(config, attn_implementation=attention).to(torch.float32).eval()
+    gain_is_offset = config.model_type.startswith("gemma")
     tensors, samples = [], []
     with torch.no_grad():
         for tensor_name, parameter in model.named_parameters():
-            if tensor_name == "lm_head.bias":  # the program's models have none
-                parameter.zero_()
-                continue
             shape = list(parameter.shape)
-            exponent, offset = scale_of(tensor_name, shape)
+            exponent, offset = scale_of(tensor_name, shape, gain_is_offset)
             values = generate(tensor_name, shape, exponent, offset)
             parameter.copy_(torch.from_numpy(values))
             tensors.append(dict(name=tensor_name, shape=shape, exponent=exponent, offset=offset))
@@ -204,7 +310,7 @@ def make(name, config, lengths, folder):
     with torch.no_grad():
         for i, sequence in enumerate(sequences):
             seen.clear()
-            logits = model(torch.tensor([sequence]), use_cache=False).logits
+            logits = model(torch.tensor([sequence]), **({} if masked else dict(use_cache=False))).logits
             arrays[f"hidden.{i}"] = torch.cat(seen).numpy().copy()
             arrays[f"logits.{i}"] = logits[0].numpy().copy()
     save_file(arrays, folder / f"{name}.safetensors")
@@ -218,12 +324,16 @@ def make(name, config, lengths, folder):
 
 
 def main():
+    torch.set_num_threads(1)
     folder = pathlib.Path(sys.argv[1])
+    wanted = set(sys.argv[2:])
     folder.mkdir(parents=True, exist_ok=True)
     for name, config in configs():
-        make(name, config, (29, 6), folder)
+        if not wanted or name in wanted:
+            make(name, config, (29, 6), folder)
     for name, config in more_configs():
-        make(name, config, (13,), folder)
+        if not wanted or name in wanted:
+            make(name, config, (13, 6) if name == "phi3_longrope" else (13,), folder)
 
 
 if __name__ == "__main__":

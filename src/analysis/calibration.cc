@@ -39,7 +39,8 @@ Calibration::Calibration(const Transformer& transformer, const Tokenizer& tokeni
   } else if (!options_.text.empty()) {
     read_text();
   } else {
-    info_.source = "sampled from the model";
+    info_.drawn = !generates();
+    info_.source = info_.drawn ? "random vocabulary entries" : "sampled from the model";
     info_.rows_available = options_.rows;
   }
 }
@@ -71,6 +72,17 @@ void Calibration::read_text() {
   for (std::size_t i = rows_.size(); i > 1; --i) std::swap(rows_[i - 1], rows_[random.below(i)]);
 }
 
+/// Masked language models see what comes after: continuing a row means nothing to them.
+bool Calibration::generates() const { return transformer_.model().config().causal; }
+
+std::int32_t Calibration::draw_entry(Random& random, Index entries) const {
+  auto entry = static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(entries)));
+  // Control tokens are no text; a vocabulary of nothing else keeps its last draw.
+  for (int attempt = 0; attempt < 100 && tokenizer_.is_special(entry); ++attempt)
+    entry = static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(entries)));
+  return entry;
+}
+
 bool Calibration::sample_more() {
   const Index count = std::min(kSampledAtOnce, options_.rows - sampled_);
   if (count <= 0) return false;
@@ -83,21 +95,20 @@ bool Calibration::sample_more() {
   }
   const Index entries = std::min(tokenizer_.size(), transformer_.model().config().vocab_size);
   Random random(options_.seed, stream_of("calibration starts") + static_cast<std::uint64_t>(sampled_));
+  // What cannot generate gets rows of as many drawn entries as it would have written.
+  const Index drawn = generates() ? 1 : std::max<Index>(1, sample_tokens_ - (tokenizer_.start_token() >= 0));
   std::vector<TokenIds> starts;
   for (Index i = 0; i < count; ++i) {
-    auto entry = static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(entries)));
-    // Control tokens are no text; a vocabulary of nothing else keeps its last draw.
-    for (int attempt = 0; attempt < 100 && tokenizer_.is_special(entry); ++attempt)
-      entry = static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(entries)));
     TokenIds start;
     if (tokenizer_.start_token() >= 0) start.push_back(tokenizer_.start_token());
-    start.push_back(entry);
+    for (Index j = 0; j < drawn; ++j) start.push_back(draw_entry(random, entries));
     starts.push_back(std::move(start));
   }
   const std::uint64_t seed =
       Random(options_.seed, stream_of("calibration samples") + static_cast<std::uint64_t>(sampled_))
           .next_u64();
-  std::vector<TokenIds> rows = transformer_.sample(starts, sample_tokens_, 1.0, seed);
+  std::vector<TokenIds> rows =
+      generates() ? transformer_.sample(starts, sample_tokens_, 1.0, seed) : std::move(starts);
   RecordWriter record;
   for (TokenIds& row : rows) {
     record.list(row);

@@ -10,11 +10,12 @@
 
 namespace defectoscope {
 
+class Random;
 class ScanJournal;
 class Tokenizer;
 
 struct CalibrationOptions {
-  std::filesystem::path text;        ///< empty: sampled from the model
+  std::filesystem::path text;        ///< empty: sampled from the model, or drawn
   std::vector<TokenIds> token_rows;  ///< rows as they are, in place of a text
   Index rows = 1000;
   Index max_tokens = 512;     ///< and the model's context
@@ -34,7 +35,7 @@ class Calibration {
   /// The next rows, at most batch_tokens tokens together; empty at the end. A text's rows come in an order
   /// shuffled by the seed, so that any beginning is a fair sample. Sampled rows are generated here, 64 at a
   /// time: the start token if the tokenizer adds one, a random vocabulary entry, then the model's own choice
-  /// at temperature 1.
+  /// at temperature 1. Models without a causal mask generate nothing: their rows are random entries.
   std::vector<TokenIds> next_batch();
   /// rows_used and tokens count what next_batch gave so far.
   const CalibrationInfo& info() const { return info_; }
@@ -46,6 +47,8 @@ class Calibration {
   void keep(TokenIds tokens);
   void read_text();
   bool sample_more();
+  bool generates() const;
+  std::int32_t draw_entry(Random& random, Index entries) const;
 
   const Transformer& transformer_;
   const Tokenizer& tokenizer_;

@@ -69,7 +69,7 @@ std::string sentence_of(const EmergenceRow& row, NormPlacement placement) {
 EmergenceFactors emergence_factors(const ModelConfig& config) {
   const ArchitectureSpec& spec = *config.architecture;
   EmergenceFactors factors;
-  factors.causal = spec.causal;
+  factors.causal = config.causal;
   for (Index layer = 0; layer < config.layers; ++layer)
     factors.windowed_layers += config.window_of(layer) > 0;
   factors.window = factors.windowed_layers > 0 ? config.sliding_window : 0;

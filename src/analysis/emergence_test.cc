@@ -41,9 +41,9 @@ TEST(Emergence, AWindowShorterThanTheTextDoesNotKeepHighNormsAwayInTheZoo) {
 TEST(Emergence, APostNormEncoderCannotHaveThem) {
   ModelConfig config = ZooModel("llama-base").model.config();
   ArchitectureSpec encoder = *config.architecture;
-  encoder.causal = false;
   encoder.placement = NormPlacement::kPost;
   config.architecture = &encoder;
+  config.causal = false;
   const EmergenceRow row = emergence_row(ScanResult{}, config);
   EXPECT_FALSE(row.factors.causal);
   EXPECT_NE(row.sentence.find("none could arise"), std::string::npos);

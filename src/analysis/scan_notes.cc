@@ -9,6 +9,10 @@ constexpr double kMild = 4;  // times the ordinary norm
 
 void note_calibration(const ScanOptions& options, ScanResult& result) {
   const CalibrationInfo& used = result.calibration;
+  if (used.drawn)
+    result.notes.push_back(
+        "A model that sees what comes after writes no text of its own: calibrated on random vocabulary "
+        "entries. --text FILE calibrates on text.");
   if (used.settled_early && result.high_norm.count > 0)
     result.notes.push_back(fmt::format(
         "The empirical direction had settled to within 0.1 degrees after {} rows ({} tokens); the "

@@ -92,11 +92,12 @@ struct LayerReport {
 };
 
 struct CalibrationInfo {
-  std::string source;  ///< the text file's name, or "sampled from the model"
+  std::string source;  ///< the text file's name, or "sampled from the model", "random vocabulary entries"
   std::string text_sha256;
   Index rows_available = 0;
   Index rows_used = 0;
   Index tokens = 0;
+  bool drawn = false;  ///< random vocabulary entries, for want of a text and of a model that writes one
   bool settled_early = false;
 };
 

@@ -29,6 +29,11 @@ void add_model(CLI::App& command, CommonOptions& options, bool optional) {
           : std::string(kWhatModelIs));
   model->type_name("PATH");
   if (!optional) model->required();
+  command
+      .add_option("--family", options.family,
+                  "Compute as this family does, whatever config.json's model_type says (names: "
+                  "docs/families.md)")
+      ->type_name("NAME");
 }
 
 void add_threads(CLI::App& command, CommonOptions& options) {
@@ -89,6 +94,10 @@ std::filesystem::path model_folder(const std::string& model) {
   throw_bad_input({.what = "the default model is not installed",
                    .file = DEFECTOSCOPE_DEFAULT_MODEL,
                    .hint = "give MODEL, or run `make install`"});
+}
+
+Model open_model(const CommonOptions& options) {
+  return Model::open(model_folder(options.model), options.family);
 }
 
 }  // namespace defectoscope

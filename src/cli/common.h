@@ -17,9 +17,11 @@ class Model;
 
 /// Options that several subcommands share, declared in one place.
 struct CommonOptions {
-  std::string model;  ///< empty: the default model
-  int threads = 0;    ///< 0: all processors
+  std::string model;   ///< empty: the default model
+  std::string family;  ///< empty: as the model says
+  int threads = 0;     ///< 0: all processors
 };
+/// MODEL and --family.
 void add_model(CLI::App& command, CommonOptions& options, bool optional);
 void add_threads(CLI::App& command, CommonOptions& options);
 
@@ -33,6 +35,9 @@ std::vector<std::string>& program_arguments();
 /// source tree it was built from. hf://org/name[@revision]: fetched from the hub first, see hub_model. Throws
 /// Error(kBadInput) where there is no such folder.
 std::filesystem::path model_folder(const std::string& model);
+
+/// Model::open of it, as the family that --family names.
+Model open_model(const CommonOptions& options);
 
 /// Where a subcommand's results go: `out`, or defectoscope-out/<model>-<suffix>. Made, and known to be
 /// writable: that must not turn out after the work. Throws Error(kResources).

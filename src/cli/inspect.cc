@@ -24,7 +24,8 @@ void add_inspect(CLI::App& app) {
   command->add_flag("--json", options->json, "Print JSON instead of text");
   command->add_flag("--full-hash", options->full_hash, "Fingerprint the whole content, not sampled pages");
   command->callback([options] {
-    const Inspection inspection = inspect_model(model_folder(options->common.model), options->full_hash);
+    const Inspection inspection =
+        inspect_model(model_folder(options->common.model), options->full_hash, options->common.family);
     const std::string text =
         options->json ? inspection_json(inspection) : inspection_text(inspection, options->tensors);
     std::fputs(text.c_str(), stdout);

@@ -44,6 +44,8 @@ Block::Block(const Model& model, Index layer_index, const TransformerOptions& op
   sum_norm_ = spec.placement == NormPlacement::kPost;
   parallel_ = spec.residual != ResidualForm::kSequential;
   if (spec.position == PositionKind::kAlibi) alibi_slopes_ = make_alibi_slopes(config_.heads);
+  if (spec.alibi_before_scale)
+    for (float& slope : alibi_slopes_) slope *= static_cast<float>(config_.attention_scale);
 
   LayerWeights weights = model.layer(layer_index);
   // A family with a norm after the sum names it as it names any norm.
@@ -135,10 +137,10 @@ void Block::turn(const Pass& pass, Index rows) const {
   const RotaryLayout layout = config_.architecture->position == PositionKind::kRotaryHalf
                                   ? RotaryLayout::kHalf
                                   : RotaryLayout::kInterleaved;
-  const RotaryTable& table = config_.window_of(layer_index_) > 0 ? pass.local_rotary : pass.rotary;
+  const auto& [table, at] = config_.window_of(layer_index_) > 0 ? pass.local_rotary : pass.rotary;
   const Index first = latent_ ? config_.head_dim - config_.rotary_dim : 0;
-  rotary(pass.workspace.query(rows), config_.heads, config_.head_dim, table, pass.positions, layout, first);
-  rotary(pass.workspace.key(rows), config_.kv_heads, config_.head_dim, table, pass.positions, layout, first);
+  rotary(pass.workspace.query(rows), config_.heads, config_.head_dim, *table, at, layout, first);
+  rotary(pass.workspace.key(rows), config_.kv_heads, config_.head_dim, *table, at, layout, first);
 }
 
 void Block::attend(const Pass& pass) const {

@@ -6,6 +6,7 @@
 
 #include "forward/expert_layer.h"
 #include "forward/latent_attention.h"
+#include "forward/rotary_tables.h"
 #include "forward/transformer.h"
 #include "forward/workspace.h"
 
@@ -18,10 +19,9 @@ struct Pass {
   const Batch& batch;
   Observer& observer;
   Workspace& workspace;
-  const RotaryTable& rotary;            ///< of all positions that occur; empty where the family turns nothing
-  const RotaryTable& local_rotary;      ///< of windowed layers; the same where they have no base of their own
-  const std::vector<Index>& positions;  ///< [rows]
-  std::span<KvCache> caches = {};       ///< empty, or one a sequence of the batch
+  const RotaryRows& rotary;
+  const RotaryRows& local_rotary;  ///< of windowed layers; the same where they have no base of their own
+  std::span<KvCache> caches = {};  ///< empty, or one a sequence of the batch
 };
 
 /// One transformer block of any family: every difference is a value of the ArchitectureSpec or a weight that

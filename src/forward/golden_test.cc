@@ -40,8 +40,14 @@ void expect_close(ConstMatrixView got, ConstMatrixView expected, ComputeType com
 class ForwardGolden : public ::testing::TestWithParam<const char*> {};
 
 INSTANTIATE_TEST_SUITE_P(Families, ForwardGolden,
-                         ::testing::Values("llama", "llama_linear", "mistral", "qwen2", "gpt2", "gpt_neox",
-                                           "gptj", "mpt", "glm4", "exaone4", "openai_gpt"),
+                         ::testing::Values("llama", "llama_linear", "llama_yarn", "llama_bidirectional",
+                                           "mistral", "qwen2", "qwen3", "phi3", "phi3_longrope", "granite",
+                                           "smollm3", "olmo", "starcoder2", "stablelm", "stablelm_parallel",
+                                           "cohere", "cohere2", "gemma", "gemma2", "gemma3", "olmo2",
+                                           "exaone4", "glm4", "gpt2", "openai_gpt", "gpt_neo", "gptj",
+                                           "gpt_neox", "gpt_neox_sequential", "phi", "opt", "opt_post_norm",
+                                           "bloom", "mpt", "falcon", "falcon_40b", "falcon2_11b", "falcon_rw",
+                                           "bert", "roberta", "distilbert"),
                          [](const auto& param_info) { return std::string(param_info.param); });
 
 /// Mixtures of experts are held in f32 alone: rounding to bf16 may rightly choose another expert.

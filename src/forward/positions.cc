@@ -48,7 +48,7 @@ std::vector<double> plain_frequencies(double base, Index rotary_dim) {
 
 }  // namespace
 
-std::vector<double> rotary_frequencies(const ModelConfig& config, Index positions) {
+std::vector<double> rotary_frequencies(const ModelConfig& config, bool is_long) {
   if (!config.has_rotary()) return {};
   std::vector<double> frequencies = plain_frequencies(config.rope_base, config.rotary_dim);
   const RopeScaling& scaling = config.rope_scaling;
@@ -71,7 +71,6 @@ std::vector<double> rotary_frequencies(const ModelConfig& config, Index position
       break;
     }
     case RopeScaling::Kind::kLongRope: {
-      const bool is_long = static_cast<double>(positions) > scaling.original_max_positions;
       const std::vector<double>& factors = is_long ? scaling.long_factors : scaling.short_factors;
       for (std::size_t i = 0; i < frequencies.size(); ++i) frequencies[i] /= factors[i];
       break;

@@ -13,9 +13,9 @@ struct ModelConfig;
 /// original_max_positions / low_frequency_factor are divided by the factor, those below … /
 /// high_frequency_factor stay, those between are interpolated. YaRN (Peng et al. 2023, section 3.2): the same
 /// between beta_slow and beta_fast turns, linearly in the dimension. LongRoPE: divided by the long factors
-/// where `positions` exceed original_max_positions, else by the short ones. Empty where the family turns
+/// of sequences that exceed original_max_positions, or by the short ones. Empty where the family turns
 /// nothing.
-std::vector<double> rotary_frequencies(const ModelConfig& config, Index positions);
+std::vector<double> rotary_frequencies(const ModelConfig& config, bool is_long);
 /// The same for windowed layers with a base of their own; empty where they have none.
 std::vector<double> local_rotary_frequencies(const ModelConfig& config);
 

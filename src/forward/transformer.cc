@@ -9,7 +9,6 @@
 #include "base/progress.h"
 #include "forward/elementwise.h"
 #include "forward/kv_cache.h"
-#include "forward/positions.h"
 #include "forward/transformer_parts.h"
 
 namespace defectoscope {
@@ -47,6 +46,7 @@ Transformer::Parts::Parts(const Model& opened, const TransformerOptions& chosen)
       token_type_embedding(model.token_type_embedding()),
       embedding_norm(model.embedding_norm()),
       final_norm(model.final_norm()),
+      rotary_tables(model.config()),
       blocks_(static_cast<std::size_t>(model.config().layers)) {
   const auto dense = [&](const LinearWeights& weights) {
     return weights.weight.defined() ? make_dense_linear(weights, options.compute) : nullptr;
@@ -71,29 +71,6 @@ std::shared_ptr<const Block> Transformer::Parts::block(Index layer_index) const 
   return built;
 }
 
-std::shared_ptr<const RotaryTable> Transformer::Parts::rotary_table(Index positions) const {
-  const std::lock_guard lock(mutex_);
-  const RopeScaling& scaling = model.config().rope_scaling;
-  const bool is_long = scaling.kind == RopeScaling::Kind::kLongRope &&
-                       static_cast<double>(positions) > scaling.original_max_positions;
-  if (!rotary_ || rotary_->positions() < positions || rotary_is_long_ != is_long) {
-    const std::vector<double> frequencies = rotary_frequencies(model.config(), positions);
-    rotary_ =
-        std::make_shared<const RotaryTable>(make_rotary_table(frequencies, positions, scaling.magnitude));
-    rotary_is_long_ = is_long;
-  }
-  return rotary_;
-}
-
-std::shared_ptr<const RotaryTable> Transformer::Parts::local_rotary_table(Index positions) const {
-  if (model.config().local_rope_base == 0) return rotary_table(positions);
-  const std::lock_guard lock(mutex_);
-  if (!local_rotary_ || local_rotary_->positions() < positions)
-    local_rotary_ = std::make_shared<const RotaryTable>(
-        make_rotary_table(local_rotary_frequencies(model.config()), positions));
-  return local_rotary_;
-}
-
 Matrix Transformer::Parts::run(const Batch& batch, Observer& observer, std::span<KvCache> caches) const {
   const std::vector<Index> positions = positions_of(batch, caches);
   Matrix states = embed(batch, positions);
@@ -101,9 +78,9 @@ Matrix Transformer::Parts::run(const Batch& batch, Observer& observer, std::span
   observer.on_states(-1, Tap::kEmbedding, batch, states);
   if (batch.rows() == 0) return states;
   Workspace workspace(model.config(), batch.rows());
-  const Index length = *std::max_element(positions.begin(), positions.end()) + 1;
-  const auto rotary = rotary_table(length), local_rotary = local_rotary_table(length);
-  const Pass pass{batch, observer, workspace, *rotary, *local_rotary, positions, caches};
+  const RotaryRows rotary = rotary_tables.of(batch, positions);
+  const RotaryRows local_rotary = rotary_tables.local(batch, positions);
+  const Pass pass{batch, observer, workspace, rotary, local_rotary, caches};
   for (Index layer = 0; layer < model.config().layers; ++layer) {
     check_interrupt();
     block(layer)->forward(pass, states);
@@ -187,10 +164,9 @@ void Transformer::run_layer(Index layer_index, const Batch& batch, MatrixView st
   if (batch.rows() == 0) return;
   const std::vector<Index> positions = positions_of(batch, {});
   Workspace workspace(model().config(), batch.rows());
-  const Index length = *std::max_element(positions.begin(), positions.end()) + 1;
-  const auto rotary = parts_->rotary_table(length), local_rotary = parts_->local_rotary_table(length);
-  parts_->block(layer_index)
-      ->forward({batch, observer, workspace, *rotary, *local_rotary, positions, {}}, states);
+  const RotaryRows rotary = parts_->rotary_tables.of(batch, positions);
+  const RotaryRows local_rotary = parts_->rotary_tables.local(batch, positions);
+  parts_->block(layer_index)->forward({batch, observer, workspace, rotary, local_rotary, {}}, states);
   parts_->check_finite(layer_index, batch, states);
   observer.on_states(layer_index, Tap::kAfterLayer, batch, states);
 }

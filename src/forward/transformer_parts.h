@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "forward/block.h"
+#include "forward/rotary_tables.h"
 #include "forward/transformer.h"
-#include "kernels/rotary.h"
 
 namespace defectoscope {
 
@@ -16,10 +16,6 @@ struct Transformer::Parts {
 
   /// The layer's block, kept or built anew as the options say. Thread-safe.
   std::shared_ptr<const Block> block(Index layer_index) const;
-  /// A table of at least `positions` positions; kept.
-  std::shared_ptr<const RotaryTable> rotary_table(Index positions) const;
-  /// That of windowed layers.
-  std::shared_ptr<const RotaryTable> local_rotary_table(Index positions) const;
   /// [rows, d]: scaled and projected, without positions.
   Matrix embed_tokens(const Batch& batch) const;
   /// Embeds the batch, row i standing at positions[i].
@@ -35,12 +31,11 @@ struct Transformer::Parts {
   NormWeights embedding_norm, final_norm, head_norm;
   std::unique_ptr<Linear> project_in, project_out, head_dense;  ///< where the family has them
   std::unique_ptr<Linear> lm_head;                              ///< null where the checkpoint is a bare body
+  RotaryTables rotary_tables;
 
  private:
   mutable std::mutex mutex_;
   mutable std::vector<std::shared_ptr<const Block>> blocks_;
-  mutable std::shared_ptr<const RotaryTable> rotary_, local_rotary_;
-  mutable bool rotary_is_long_ = false;  ///< LongRoPE: made by its long factors
 };
 
 /// Positions of a batch's rows: each sequence counts on from the tokens its cache holds, or from 0.

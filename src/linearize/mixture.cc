@@ -161,8 +161,7 @@ std::vector<float> sink_shares(const AttentionWeights& attention, const ModelCon
                                const FfnInput& input) {
   std::vector<double> sums(static_cast<std::size_t>(config.heads), 0.0);
   const Index dim = config.head_dim, group = config.heads / config.kv_heads;
-  const double scale = config.rope_scaling.magnitude * config.rope_scaling.magnitude *
-                       config.rope_scaling.score_magnitude / std::sqrt(static_cast<double>(dim));
+  const double scale = config.rope_scaling.magnitude * config.rope_scaling.magnitude * config.attention_scale;
   for (Index first = 0; first < kSinkDraws; first += kBlock) {
     const Matrix x = draw_inputs(input, first, kBlock, config.hidden_size);
     const Matrix query = applied(attention.query, x), key = applied(attention.key, x);

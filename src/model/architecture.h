@@ -197,7 +197,6 @@ struct ArchitectureSpec {
   bool tied_by_default = false;             ///< tie_word_embeddings where config.json does not say
   double default_norm_eps = 1e-6;           ///< where config.json does not say, as all defaults
   Index ffn_factor = 0;                     ///< ffn_size = factor * hidden_size; 0: must be said
-  Index ffn_divisor = 1;                    ///< config.json's ffn_size over gate's and up's rows (Qwen: 2)
   Index default_kv_heads = 0;               ///< 0 = heads
   Index default_max_positions = 0;          ///< 0: must be said
   Index default_head_dim = 0;               ///< 0 = hidden_size / heads

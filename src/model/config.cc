@@ -120,10 +120,6 @@ void read_sizes(const ConfigReader& reader, ModelConfig& config) {
   config.ffn_size = row.ffn_factor > 0
                         ? reader.integer(row.keys.ffn_size, 1, kMaxFfn, row.ffn_factor * config.hidden_size)
                         : reader.integer(row.keys.ffn_size, 1, kMaxFfn);
-  if (config.ffn_size % row.ffn_divisor != 0)
-    reader.fail("value out of range in the model's configuration", row.keys.ffn_size[0],
-                "a multiple of " + std::to_string(row.ffn_divisor), std::to_string(config.ffn_size));
-  config.ffn_size /= row.ffn_divisor;
   config.vocab_size = reader.integer(row.keys.vocab_size, 1, kMaxVocabulary);
   const Index reserved = row.offset_within_positions ? row.position_offset : 0;
   config.max_positions =

@@ -69,8 +69,8 @@ fs::path gguf_in(const fs::path& folder) {
 ModelFiles open_model_files(const fs::path& path, std::string_view family) {
   const auto says_its_family = [&] {
     if (!family.empty())
-      throw Error(ErrorKind::kUsage, "--family is for folders with a config.json; " + path.filename().string() +
-                                         " says itself what its family is");
+      throw Error(ErrorKind::kUsage, "--family is for folders with a config.json; " +
+                                         path.filename().string() + " says itself what its family is");
   };
   if (fs::is_regular_file(path)) {
     says_its_family();

@@ -49,9 +49,9 @@ void read_yarn(const ConfigReader& reader, bool latent_attention, RopeScaling& s
                                                                                : reader.positive(Key{key}, 0);
   };
   const double own = weight("mscale"), of_all = weight("mscale_all_dim");
-  const double magnitude =
-      own > 0 && of_all > 0 ? yarn_magnitude(scaling.factor, own) / yarn_magnitude(scaling.factor, of_all)
-                            : yarn_magnitude(scaling.factor, 1);
+  const double magnitude = own > 0 && of_all > 0
+                               ? yarn_magnitude(scaling.factor, own) / yarn_magnitude(scaling.factor, of_all)
+                               : yarn_magnitude(scaling.factor, 1);
   scaling.magnitude = reader.positive(Key{"attention_factor"}, magnitude);
   if (latent_attention && of_all > 0) {
     const double score = yarn_magnitude(scaling.factor, of_all);

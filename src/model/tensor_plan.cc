@@ -76,9 +76,12 @@ class Planner {
     if (pattern.ends_with(kWeight)) slot(bias_name(pattern), {size}, required);
   }
   void norm(std::string_view pattern, Index size) {
+    norm(pattern, size, row_.biases.norm == BiasRule::kRequired);
+  }
+  void norm(std::string_view pattern, Index size, bool bias_required) {
     if (pattern.empty() || !row_.norm_weights) return;
     slot(pattern, {size}, true);
-    bias(pattern, size, row_.biases.norm == BiasRule::kRequired);
+    bias(pattern, size, bias_required);
   }
   void linear(std::string_view pattern, Index out, Index in, bool bias_required) {
     if (pattern.empty()) return;
@@ -91,12 +94,12 @@ class Planner {
       case QkNorm::kNone:
         return;
       case QkNorm::kPerHead:
-        return norm(pattern, config_.head_dim);
+        return norm(pattern, config_.head_dim, false);
       case QkNorm::kWholeWidth:
-        return norm(pattern, heads * config_.head_dim);
+        return norm(pattern, heads * config_.head_dim, false);
       case QkNorm::kOwnPerHead:
         if (pattern.find(kHead) == pattern.npos) return slot(pattern, {heads, config_.head_dim}, true);
-        for (Index head = 0; head < heads; ++head) norm(of_head(pattern, head), config_.head_dim);
+        for (Index head = 0; head < heads; ++head) norm(of_head(pattern, head), config_.head_dim, false);
     }
   }
 
