@@ -6,7 +6,7 @@ PREFIX ?= /usr/local
 # Test machines export a slower BLAS kernel; nothing here relies on it.
 unexport OPENBLAS_CORETYPE
 
-.PHONY: help setup build demo test unit sanitize thread fuzz format check-format lint bench install clean zoo
+.PHONY: help setup build demo test unit sanitize thread fuzz format check-format lint families bench install clean zoo
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -47,6 +47,10 @@ check-format: ## complain where clang-format would change something
 
 lint: setup ## clang-tidy over the sources
 	@scripts/test lint
+
+families: setup ## write docs/families.md from the architecture table and the goldens
+	@ninja -C $(BUILD) --quiet -j$(JOBS) forward_test
+	@DEFECTOSCOPE_WRITE_FAMILIES=1 $(BUILD)/src/forward/forward_test --gtest_brief=1 --gtest_filter='FamiliesPage.*'
 
 bench: build ## the benchmarks
 	@ninja -C $(BUILD) --quiet bench && for b in $(BUILD)/bench/*_bench; do $$b; done

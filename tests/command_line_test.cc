@@ -56,6 +56,21 @@ TEST_F(CommandLine, VersionHelpAndManNameEverySubcommand) {
   }
 }
 
+TEST_F(CommandLine, AFamilyCanBeForcedOnAnUnknownModelType) {
+  phantom();
+  const fs::path path = folder_ / "phantom" / "config.json";
+  json config = json::parse(read_file(path));
+  config["model_type"] = "perceptron";
+  write_file(path, config.dump());
+  EXPECT_THAT(run({"inspect", "phantom"}).err, HasSubstr("--family NAME"));
+  const Outcome forced = run({"inspect", "phantom", "--family", "llama"});
+  EXPECT_EQ(forced.exit_code, 0) << forced.err;
+  EXPECT_THAT(forced.out, HasSubstr("llama (model_type perceptron)"));
+  const Outcome unknown = run({"inspect", "phantom", "--family", "zebra"});
+  EXPECT_EQ(unknown.exit_code, 2);
+  EXPECT_THAT(unknown.err, HasSubstr("--family zebra is not known"));
+}
+
 TEST_F(CommandLine, CompletionOfEveryShellKnowsTheOptionsDeclared) {
   for (const char* shell : {"bash", "zsh", "fish"}) {
     const Outcome outcome = run({"completion", shell});

@@ -25,10 +25,11 @@ std::vector<fs::path> zoo_models() {
   return models;
 }
 
-json scan_of(const std::string& model) {
+json scan_of(const std::string& model, const std::vector<std::string>& more = {}) {
   const fs::path out = fs::temp_directory_path() / ("defectoscope-zoo-" + std::to_string(getpid()));
-  const Outcome outcome =
-      run_defectoscope({"scan", (zoo() / model).string(), "--out", out.string(), "--json"});
+  std::vector<std::string> arguments{"scan", (zoo() / model).string(), "--out", out.string(), "--json"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  const Outcome outcome = run_defectoscope(arguments);
   fs::remove_all(out);
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   return json::parse(outcome.out);
@@ -87,6 +88,15 @@ TEST(Zoo, LlamaBaseShowsTheFullLifeCycle) {
 TEST(Zoo, TheFirstSnapshotHasNoHighNormTokenAndTheLastHas) {
   EXPECT_EQ(scan_of("llama-base-ckpt-0")["high_norm"]["count"], 0);
   EXPECT_GT(scan_of("llama-base-ckpt-2400")["high_norm"]["count"], 0);
+}
+
+TEST(Zoo, ModelsWithoutACausalMaskAreScannedOnDrawnEntries) {
+  for (const char* model : {"bert-mini", "bidirectional-prenorm"}) {
+    const json results = scan_of(model, {"--rows", "64"});
+    EXPECT_EQ(results["calibration"]["source"], "random vocabulary entries") << model;
+    EXPECT_EQ(results["layers"].size(), 6u);
+    EXPECT_THAT(results["notes"].dump(), testing::HasSubstr("--text FILE")) << model;
+  }
 }
 
 TEST(Zoo, DistillationHandsOverTheOutputsNotTheNorms) {

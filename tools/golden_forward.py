@@ -224,11 +224,23 @@ def gpt_kin(common, sizes):
     yield "falcon_40b", transformers.FalconConfig(
         **falcon, num_kv_heads=2, parallel_attn=True, bias=False, alibi=False, new_decoder_architecture=True,
         num_ln_in_parallel_attn=2)
+    yield "falcon_refined_web", transformers.FalconConfig(
+        **falcon, num_kv_heads=2, parallel_attn=True, bias=False, alibi=False, new_decoder_architecture=True,
+        num_ln_in_parallel_attn=2)
     yield "falcon2_11b", transformers.FalconConfig(
         **falcon, num_kv_heads=2, parallel_attn=True, bias=False, alibi=False, new_decoder_architecture=True,
         num_ln_in_parallel_attn=1)
     yield "falcon_rw", transformers.FalconConfig(
         **falcon, multi_query=False, parallel_attn=False, bias=True, alibi=True, new_decoder_architecture=False)
+
+
+def refined_web(config):
+    """Falcon-40B's first config.json of the same shape."""
+    for old, new in dict(num_hidden_layers="n_layer", num_attention_heads="n_head", num_kv_heads="n_head_kv").items():
+        config[new] = config.pop(old)
+    config.pop("new_decoder_architecture")
+    config["model_type"] = "RefinedWeb"
+    return config
 
 
 def encoders(common, sizes):
@@ -314,7 +326,10 @@ def make(name, config, lengths, folder):
             arrays[f"hidden.{i}"] = torch.cat(seen).numpy().copy()
             arrays[f"logits.{i}"] = logits[0].numpy().copy()
     save_file(arrays, folder / f"{name}.safetensors")
-    golden = dict(config=config_json(config), seed=SEED, tensors=tensors, samples=samples[:12],
+    written = config_json(config)
+    if name == "falcon_refined_web":
+        written = refined_web(written)
+    golden = dict(config=written, seed=SEED, tensors=tensors, samples=samples[:12],
                   sequences=sequences,
                   made_with=f"transformers {transformers.__version__}, torch {torch.__version__.split('+')[0]}")
     (folder / f"{name}.json").write_text(json.dumps(golden, separators=(",", ":")) + "\n")

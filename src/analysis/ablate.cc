@@ -199,7 +199,7 @@ AblationResult ablate(const Model& model, const Tokenizer& tokenizer, const std:
     one.perplexity = measured.perplexity;
     one.mean_loss = measured.mean_loss;
     result.targets = measured.targets;
-    if (model.config().architecture->causal)
+    if (model.config().causal)
       for (const TokenIds& tokens : transformer.sample(prompts, length, options.temperature, options.seed))
         one.texts.push_back(tokenizer.decode(tokens));
     result.runs.push_back(std::move(one));
@@ -222,8 +222,7 @@ AblationResult ablate(const Model& model, const Tokenizer& tokenizer, const std:
     const auto change = make_ablation(kind, result.sites, options.direction);
     run(ablation_name(kind), change, record(untouched, rows, change.get(), result.sites));
   }
-  if (!model.config().architecture->causal)
-    result.notes.emplace_back("This model is no causal one: it generates no text.");
+  if (!model.config().causal) result.notes.emplace_back("This model is no causal one: it generates no text.");
   return result;
 }
 

@@ -99,7 +99,7 @@ std::vector<std::string> notes_on(const ModelConfig& config, const Tokenizer& to
     notes.emplace_back(
         "This family adds learned positions to embeddings: every entry carries the first position's vector, "
         "without attention too.");
-  if (!config.architecture->causal)
+  if (!config.causal)
     notes.emplace_back(
         "This model is no causal one: a lone token is a text of one token here, not the first of a longer "
         "one.");

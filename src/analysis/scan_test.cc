@@ -13,7 +13,11 @@
 #include "base/files.h"
 #include "base/parallel.h"
 #include "base/progress.h"
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/safetensors.h"
+#include "checkpoint/test_zip.h"
 #include "model/model.h"
+#include "model/test_gguf_model.h"
 #include "tokenizer/tokenizer.h"
 
 namespace defectoscope {
@@ -83,6 +87,62 @@ TEST_F(Scan, IsTheSameToTheLastBitAtAnyThreadCount) {
     EXPECT_EQ(bytes_of(run()), alone) << threads;
   }
   set_thread_count(before);
+}
+
+/// The checkpoint's tensors rounded to f16.
+std::vector<Tensor> in_f16(const Checkpoint& checkpoint) {
+  std::vector<Tensor> tensors;
+  for (const std::string& name : checkpoint.names()) {
+    Tensor tensor = *checkpoint.find(name);
+    const std::vector<float> values = to_f32(tensor);
+    const auto halves = std::make_shared<std::vector<_Float16>>(values.begin(), values.end());
+    tensor.dtype = DType::kF16;
+    tensor.data = reinterpret_cast<const std::byte*>(halves->data());
+    tensor.owner = halves;
+    tensors.push_back(std::move(tensor));
+  }
+  return tensors;
+}
+
+/// As torch.save writes them.
+std::string as_pytorch_bin(const std::vector<Tensor>& tensors) {
+  using namespace testing_zip;
+  std::vector<ZipMember> members{{"m/data.pkl", ""}, {"m/version", "3\n"}};
+  std::string pickle = "\x80\x02}(";
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    const Tensor& one = tensors[i];
+    std::vector<std::int64_t> strides(one.shape.size(), 1);
+    for (std::size_t k = strides.size() - 1; k > 0; --k) strides[k - 1] = strides[k] * one.shape[k];
+    std::string value =
+        tensor(one.elements(), 0, {one.shape.begin(), one.shape.end()}, strides, "HalfStorage");
+    value.replace(value.find(unicode("0")), unicode("0").size(), unicode(std::to_string(i)));
+    pickle += unicode(one.name) + value;
+    members.push_back({"m/data/" + std::to_string(i), std::string(reinterpret_cast<const char*>(one.data),
+                                                                  static_cast<std::size_t>(one.bytes()))});
+  }
+  members[0].data = pickle + "u.";
+  return make_zip(members).bytes;
+}
+
+TEST_F(Scan, IsTheSameToTheLastBitFromSafetensorsBinAndGguf) {
+  const std::vector<Tensor> tensors = in_f16(model_.checkpoint());
+  for (const char* folder : {"safetensors", "bin"}) {
+    make_folder(folder_ / folder);
+    std::filesystem::copy_file(std::filesystem::path(kDefaultModel) / "config.json",
+                               folder_ / folder / "config.json");
+  }
+  write_safetensors(folder_ / "safetensors" / "model.safetensors", tensors);
+  write_file(folder_ / "bin" / "pytorch_model.bin", as_pytorch_bin(tensors));
+  const Model safetensors = Model::open(folder_ / "safetensors");
+  write_file(folder_ / "model.gguf",
+             testing_models::gguf_of(safetensors.config(), safetensors.checkpoint()).bytes());
+  const auto scanned = [&](const Model& model) {
+    ScanJournal journal;
+    return bytes_of(scan(model, *tokenizer_, options_, journal));
+  };
+  const std::string expected = scanned(safetensors);
+  EXPECT_EQ(scanned(Model::open(folder_ / "bin")), expected);
+  EXPECT_EQ(scanned(Model::open(folder_ / "model.gguf")), expected);
 }
 
 TEST_F(Scan, AnswersEveryQuestionForEveryLayer) {

@@ -55,7 +55,7 @@ QuantMethod method_of(const PerplexityCommand& command, const Model& model) {
 void run(const PerplexityCommand& command) {
   const RunClock clock;
   apply(command.common);
-  const Model model = Model::open(model_folder(command.common.model));
+  const Model model = open_model(command.common);
   const auto tokenizer = open_tokenizer(model.folder());
   const QuantMethod method = method_of(command, model);
   if (method.quantizes) check_unquantized(model);

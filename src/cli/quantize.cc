@@ -74,7 +74,7 @@ void run(const QuantizeCommand& command) {
   constexpr Index kManyDraws = 20, kSmallModel = 50'000'000;
   const RunClock clock;
   apply(command.common);
-  const Model model = Model::open(model_folder(command.common.model));
+  const Model model = open_model(command.common);
   check_unquantized(model);
   const auto tokenizer = open_tokenizer(model.folder());
   StudyOptions options;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "base/files.h"
@@ -57,6 +58,18 @@ Model open_golden(const Golden& golden, DType dtype) {
   Model model = Model::open(folder);
   std::filesystem::remove_all(folder);  // the maps stay
   return model;
+}
+
+double relative_error(ConstMatrixView got, ConstMatrixView expected) {
+  double difference = 0, size = 0;
+  for (Index r = 0; r < expected.rows(); ++r) {
+    for (Index c = 0; c < expected.cols(); ++c) {
+      const double e = expected(r, c), delta = got(r, c) - e;
+      difference += delta * delta;
+      size += e * e;
+    }
+  }
+  return std::sqrt(difference / size);
 }
 
 }  // namespace defectoscope

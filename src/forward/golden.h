@@ -34,4 +34,7 @@ Golden read_golden(const std::string& name);
 /// temporary folder and Model::open.
 Model open_golden(const Golden& golden, DType dtype = DType::kF32);
 
+/// ‖got − expected‖ / ‖expected‖, of equal shapes.
+double relative_error(ConstMatrixView got, ConstMatrixView expected);
+
 }  // namespace defectoscope

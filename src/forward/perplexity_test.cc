@@ -158,5 +158,10 @@ TEST_F(PerplexityOfLlama, SizesThatMakeNoSenseAreRefused) {
   EXPECT_THROW(perplexity(Transformer(gpt2), text_, {.window = 65, .beyond_context = true}), Error);
 }
 
+TEST_F(PerplexityOfLlama, ModelsThatSeeTheirTargetsAreRefused) {
+  const Model encoder = open_golden(read_golden("bert"));
+  EXPECT_THROW(perplexity(Transformer(encoder), text_, {.window = 10}), Error);
+}
+
 }  // namespace
 }  // namespace defectoscope

@@ -56,8 +56,8 @@ std::shared_ptr<const RotaryTable> RotaryTables::usual_table(Index positions) co
 std::shared_ptr<const RotaryTable> RotaryTables::local_table(Index positions) const {
   const std::lock_guard lock(mutex_);
   if (!local_ || local_->positions() < positions)
-    local_ = std::make_shared<const RotaryTable>(
-        make_rotary_table(local_rotary_frequencies(config_), positions));
+    local_ =
+        std::make_shared<const RotaryTable>(make_rotary_table(local_rotary_frequencies(config_), positions));
   return local_;
 }
 

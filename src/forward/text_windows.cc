@@ -53,6 +53,11 @@ Batch TextWindows::batch(Index first, Index last) const {
 }
 
 WindowLogits::WindowLogits(const Transformer& transformer) : transformer_(transformer) {
+  if (const Model& model = transformer.model(); !model.config().causal)
+    throw_bad_input({.what = "a masked language model sees the tokens it would have to predict",
+                     .file = model.folder().string(),
+                     .expected = "a model with a causal mask",
+                     .got = std::string(model.config().architecture->name)});
   const Index row_bytes = transformer.model().config().vocab_size * static_cast<Index>(sizeof(float));
   rows_ = std::max<Index>(16, kLogitBytes / row_bytes / 16 * 16);
 }

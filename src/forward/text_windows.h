@@ -45,6 +45,7 @@ class TextWindows {
 /// The logits of one window of a batch's final states, some rows at a time so that they stay within 64 MiB.
 class WindowLogits {
  public:
+  /// Throws Error(kBadInput) where the model has no causal mask: it would see its targets.
   explicit WindowLogits(const Transformer& transformer);
   /// Rows that fit at once; the same for the same vocabulary.
   Index rows() const { return rows_; }

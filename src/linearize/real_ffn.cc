@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "base/error.h"
 #include "base/parallel.h"
 #include "kernels/block_apply.h"
 #include "linearize/activation.h"
@@ -91,7 +92,14 @@ RealFfn::RealFfn(const LayerWeights& layer, const ModelConfig& config)
     : layer_(layer),
       config_(config),
       norms_(norms_by_role(layer, *config.architecture)),
-      in_(input_norm(norms_, config)) {}
+      in_(input_norm(norms_, config)) {
+  if (!layer.experts.defined()) return;
+  throw_bad_input(
+      {.what = "a layer with experts has not one FFN: what its output's norm depends on is not computed",
+       .tensor = layer.experts.router.weight.name,
+       .expected = "a layer with a dense FFN",
+       .got = std::to_string(layer.experts.experts.size()) + " experts"});
+}
 
 Index RealFfn::hidden_size() const { return config_.hidden_size; }
 

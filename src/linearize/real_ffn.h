@@ -15,7 +15,7 @@ namespace defectoscope {
 /// (OLMo-2): y = x.
 class RealFfn {
  public:
-  /// `layer` and `config` are borrowed.
+  /// `layer` and `config` are borrowed. Throws Error(kBadInput) where the layer has experts.
   RealFfn(const LayerWeights& layer, const ModelConfig& config);
 
   Index hidden_size() const;

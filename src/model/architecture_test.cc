@@ -2,7 +2,11 @@
 
 #include <gmock/gmock.h>
 
+#include <filesystem>
 #include <set>
+#include <sstream>
+
+#include "base/files.h"
 
 namespace defectoscope {
 namespace {
@@ -21,6 +25,33 @@ TEST(Architecture, EveryModelTypeBelongsToOneUsualForm) {
   }
   EXPECT_EQ(find_architecture("zebra"), nullptr);
   EXPECT_TRUE(known_model_types().starts_with("llama, mistral, qwen2, "));
+}
+
+/// Tokenizers and synthesis speak of vocabularies and files that share those names.
+TEST(Architecture, NoFileOutsideTheTableNamesAFamily) {
+  namespace fs = std::filesystem;
+  std::set<std::string> quoted;
+  for (const ArchitectureSpec& row : architectures()) {
+    quoted.insert('"' + std::string(row.name) + '"');
+    for (const std::string_view type : row.model_types) quoted.insert('"' + std::string(type) + '"');
+  }
+  const fs::path source = fs::path(DEFECTOSCOPE_SOURCE_DIR) / "src";
+  int files = 0;
+  for (const char* folder : {"checkpoint", "kernels", "model", "forward", "spectral", "linearize", "analysis",
+                             "quantize", "report", "cli"}) {
+    for (const auto& entry : fs::directory_iterator(source / folder)) {
+      const std::string name = entry.path().filename();
+      const bool code = name.ends_with(".cc") || name.ends_with(".h");
+      if (!code || name.ends_with("_test.cc") || name.starts_with("test_")) continue;
+      ++files;
+      std::istringstream text(read_file(entry.path()));
+      for (std::string line; std::getline(text, line);) {
+        if (line.find("///") != line.npos) continue;
+        for (const std::string& word : quoted) EXPECT_EQ(line.find(word), line.npos) << name << ": " << line;
+      }
+    }
+  }
+  EXPECT_GT(files, 200);
 }
 
 TEST(Architecture, EveryRowNamesTheTensorsItsFormsNeed) {

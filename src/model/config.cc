@@ -75,9 +75,12 @@ const ArchitectureSpec& find_row(const ConfigReader& reader, std::string_view fa
     reader.fail("key missing in the model's configuration", "model_type", "one of " + known_model_types(),
                 "none", std::string("take config.json as it was published with the weights; ") + kHint);
   const ArchitectureSpec* row = find_architecture(*type);
+  if (row == nullptr && !family.empty())
+    throw Error(ErrorKind::kUsage,
+                "--family " + shortened(*type) + " is not known: it takes one of " + known_model_types());
   if (row == nullptr)
-    reader.fail("unknown model family", family.empty() ? "model_type" : "--family",
-                "one of " + known_model_types(), shortened(*type), kHint);
+    reader.fail("unknown model family", "model_type", "one of " + known_model_types(), shortened(*type),
+                kHint);
   config.model_type = reader.find_text(Key{"model_type"}).value_or(*type);
   return choose_form(reader, *row);
 }

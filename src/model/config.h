@@ -88,7 +88,7 @@ struct ModelConfig {
 /// message lists the known), a missing key, a value out of range (zero or negative sizes, heads that kv_heads
 /// does not divide, sizes whose products would overflow), a setting we do not compute with (such as a rope
 /// scaling kind), invalid JSON, duplicate keys. `family`, where it is not empty, is taken for model_type: a
-/// name or a model_type of the table.
+/// name or a model_type of the table, else Error(kUsage).
 ModelConfig parse_config(std::string_view json, const std::string& file, std::string_view family = {});
 
 }  // namespace defectoscope

@@ -27,11 +27,23 @@ std::string positions(const ModelConfig& config) {
       break;
   }
   std::string text = fmt::format("rotary, base {:g}", config.rope_base);
-  if (config.rope_scaling.kind == RopeScaling::Kind::kFactors) return text + ", a factor each frequency";
-  if (config.rope_scaling.kind != RopeScaling::Kind::kNone)
-    text += fmt::format(", {} scaling by {:g}",
-                        config.rope_scaling.kind == RopeScaling::Kind::kLlama3 ? "llama3" : "linear",
-                        config.rope_scaling.factor);
+  const auto scaled = [&](const char* kind) {
+    return text + fmt::format(", {} scaling by {:g}", kind, config.rope_scaling.factor);
+  };
+  switch (config.rope_scaling.kind) {
+    case RopeScaling::Kind::kNone:
+      return text;
+    case RopeScaling::Kind::kFactors:
+      return text + ", a factor each frequency";
+    case RopeScaling::Kind::kLinear:
+      return scaled("linear");
+    case RopeScaling::Kind::kLlama3:
+      return scaled("LLaMA-3's");
+    case RopeScaling::Kind::kYarn:
+      return scaled("YaRN");
+    case RopeScaling::Kind::kLongRope:
+      return scaled("LongRoPE");
+  }
   return text;
 }
 
@@ -66,6 +78,13 @@ std::string inspection_text(const Inspection& i, bool tensors) {
   line("vocabulary",
        fmt::format("{}{}", c.vocab_size, c.tied_embeddings ? ", embeddings tied to the head" : ""));
   line("positions", fmt::format("{}, up to {}", positions(c), c.max_positions));
+  if (!c.causal) line("mask", "none: every token sees all");
+  if (c.experts.experts > 0)
+    line("experts",
+         fmt::format("{} of {}, {} a token{}", c.experts.experts, c.experts.ffn_size, c.experts.chosen,
+                     c.experts.shared_ffn_size > 0
+                         ? fmt::format(", and a shared one of {}", c.experts.shared_ffn_size)
+                         : ""));
   if (c.sliding_window > 0) line("window", fmt::format("{} tokens", c.sliding_window));
   line("parameters", fmt::format("{} ({:.4g} M)", i.parameters, static_cast<double>(i.parameters) / 1e6));
   for (const auto& dtype : i.dtypes)
