@@ -30,7 +30,7 @@ ScanOptions options_of(const ScanCommand& command, const Model& model) {
 
 Model open_model(const ScanCommand& command) {
   apply(command.common);
-  return Model::open(model_folder(command.common.model));
+  return open_model(command.common);
 }
 
 }  // namespace
@@ -41,7 +41,8 @@ void add_scan_options(CLI::App& command, ScanCommand& options, const std::string
       .add_option(
           "--text", options.text,
           "Calibration text, UTF-8, a row a line, or wikitext-2, wikitext-2-raw, wikitext-2-v1, fetched "
-          "where they are not there yet (default: sampled from the model)")
+          "where they are not there yet (default: sampled from the model; without a causal mask, random "
+          "vocabulary entries)")
       ->type_name("FILE");
   command
       .add_option("--out", options.out, "Where results go (default: defectoscope-out/<model>-" + name + ")")

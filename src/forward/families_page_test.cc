@@ -20,13 +20,17 @@ namespace fs = std::filesystem;
 
 constexpr const char* kHead =
     "# Families\n\n"
-    "Written by `make families` from the architecture table and the goldens. Each form is held to transformers' own "
-    "class on small random models: hidden states of every layer and logits, in f32. The error is the largest of any "
-    "layer, ‖ours − theirs‖ / ‖theirs‖ over its tokens; tests allow 1e-5 for each single token. Shapes of published "
+    "Written by `make families` from the architecture table and the goldens. Each form is held to "
+    "transformers' own "
+    "class on small random models: hidden states of every layer and logits, in f32. The error is the largest "
+    "of any "
+    "layer, ‖ours − theirs‖ / ‖theirs‖ over its tokens; tests allow 1e-5 for each single token. Shapes of "
+    "published "
     "models, without their weights, are in `src/model/testdata/published_configs.json`.\n\n"
     "All are read from safetensors and PyTorch `.bin`, whole or in parts, in f32, f16, bf16, f8, GPTQ, AWQ, "
     "compressed-tensors and int8; the last column says from which files besides.\n\n"
-    "| family | model_type | form | norms | positions | query, key, value | FFN | goldens | error | also from |\n"
+    "| family | model_type | form | norms | positions | query, key, value | FFN | goldens | error | also "
+    "from |\n"
     "|---|---|---|---|---|---|---|---|---|---|\n";
 
 std::string norms(const ArchitectureSpec& row) {
@@ -137,10 +141,10 @@ std::string page(const std::map<const ArchitectureSpec*, Held>& held) {
     const Held& own = held.at(&row);
     // Rounded up, so that the page does not change with the last bits of a machine's sums.
     const double power = std::pow(10, std::floor(std::log10(own.error)));
-    text += fmt::format("| {} | {} | {} | {} | {} | {} | {} | {} | {:.0e} | {} |\n", row.name,
-                        fmt::join(row.model_types, ", "), form(row), norms(row), positions(row), qkv(row),
-                        ffn(row), fmt::join(own.goldens, ", "), std::ceil(own.error / power) * power,
-                        files(row));
+    text +=
+        fmt::format("| {} | {} | {} | {} | {} | {} | {} | {} | {:.0e} | {} |\n", row.name,
+                    fmt::join(row.model_types, ", "), form(row), norms(row), positions(row), qkv(row),
+                    ffn(row), fmt::join(own.goldens, ", "), std::ceil(own.error / power) * power, files(row));
   }
   return text;
 }
@@ -156,8 +160,7 @@ TEST(FamiliesPage, IsWhatTableAndGoldensSay) {
     ASSERT_TRUE(held.contains(&row)) << row.name << " has no golden for its form: " << form(row);
   const fs::path path = DEFECTOSCOPE_SOURCE_DIR "/docs/families.md";
   const std::string now = page(held);
-  if (std::getenv("DEFECTOSCOPE_WRITE_FAMILIES") != nullptr)
-    write_file(path, now);
+  if (std::getenv("DEFECTOSCOPE_WRITE_FAMILIES") != nullptr) write_file(path, now);
   EXPECT_EQ(without_errors(read_file(path)), without_errors(now)) << "make families writes it anew";
 }
 

@@ -20,8 +20,8 @@ json published() {
   return json::parse(read_file(folder + "published_configs.json"));
 }
 
-/// Parameters of a checkpoint of that shape. `optional`: ends of names of tensors that this one has and others
-/// of its family lack.
+/// Parameters of a checkpoint of that shape. `optional`: ends of names of tensors that this one has and
+/// others of its family lack.
 Index parameters(const ModelConfig& config, const std::vector<std::string>& optional) {
   Index sum = 0;
   for (const TensorSlot& slot : tensor_plan(config, config.architecture->names.prefixes.front())) {
