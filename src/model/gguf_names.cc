@@ -126,6 +126,24 @@ const ArchitectureSpec& gguf_architecture(const GgufMetadata& gguf) {
                    .hint = "take the model's safetensors version, where its family is supported"});
 }
 
+std::string gguf_tensor_name(const ArchitectureSpec& row, std::string_view pattern, Index layer_index) {
+  const auto layer_name = [&](std::string_view part) {
+    return std::string(kLayerPrefix)
+        .append(std::to_string(layer_index))
+        .append(".")
+        .append(part)
+        .append(kWeight);
+  };
+  if (pattern.empty()) return {};
+  for (const GgufException& part : row.gguf.exceptions)
+    if (part.own == pattern) return layer_name(part.gguf);
+  for (const Part& part : kModelParts)
+    if (row.names.*part.own == pattern) return std::string(part.gguf).append(kWeight);
+  for (const Part& part : kLayerParts)
+    if (row.names.*part.own == pattern) return layer_name(part.gguf);
+  return {};
+}
+
 TensorNaming gguf_naming(const ArchitectureSpec& row) {
   return [names = names_of(row)](std::string_view gguf) { return place_of(names, gguf); };
 }

@@ -18,4 +18,8 @@ std::string known_gguf_architectures();
 /// tables of rotary frequencies, which are settings, are left out.
 TensorNaming gguf_naming(const ArchitectureSpec& row);
 
+/// The other way round: "blk.3.attn_q.weight" for the row's pattern "layers.{}.self_attn.q_proj.weight" and
+/// layer 3. Empty where llama.cpp has no such part.
+std::string gguf_tensor_name(const ArchitectureSpec& row, std::string_view pattern, Index layer_index = 0);
+
 }  // namespace defectoscope

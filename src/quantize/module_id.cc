@@ -43,13 +43,6 @@ std::string_view pattern_of(const ArchitectureSpec& row, Module module) {
   return {};
 }
 
-void check_layers(const Model& model, const std::vector<Index>& layers) {
-  for (const Index layer : layers)
-    if (layer < 1 || layer > model.config().layers)
-      throw Error(ErrorKind::kUsage, fmt::format("there is no layer {}: {} has layers 1 to {}", layer,
-                                                 model.name(), model.config().layers));
-}
-
 }  // namespace
 
 void check_quantizable(const Model& model) {
@@ -133,15 +126,22 @@ bool is_fused(const Model& model, Module module) {
   return (module == Module::kGate || module == Module::kUp) && row.ffn == FfnForm::kFusedGated;
 }
 
+void check_layers(std::string_view model, Index count, const std::vector<Index>& layers) {
+  for (const Index layer : layers)
+    if (layer < 1 || layer > count)
+      throw Error(ErrorKind::kUsage,
+                  fmt::format("there is no layer {}: {} has layers 1 to {}", layer, model, count));
+}
+
 ModuleSet down_modules(const Model& model, const std::vector<Index>& layers) {
-  check_layers(model, layers);
+  check_layers(model.name(), model.config().layers, layers);
   ModuleSet set;
   for (const Index layer : layers) set.insert({layer - 1, Module::kDown});
   return set;
 }
 
 ModuleSet layer_modules(const Model& model, const std::vector<Index>& layers) {
-  check_layers(model, layers);
+  check_layers(model.name(), model.config().layers, layers);
   ModuleSet set;
   for (const ModuleId id : quantizable_modules(model))
     if (std::ranges::find(layers, id.layer_index + 1) != layers.end()) set.insert(id);

@@ -34,6 +34,8 @@ const LinearWeights& weights_of(const LayerWeights& layer, Module module);
 /// Whether query, key and value (or gate and up) are parts of one stored matrix, which then has one step.
 bool is_fused(const Model& model, Module module);
 
+/// Throws Error(kUsage) on a layer (1-based) that a model of `count` layers lacks.
+void check_layers(std::string_view model, Index count, const std::vector<Index>& layers);
 /// F2 of these layers (1-based): the paper's skip set. Throws Error(kUsage) on a layer the model lacks.
 ModuleSet down_modules(const Model& model, const std::vector<Index>& layers);
 /// All matmuls of these layers (1-based).
