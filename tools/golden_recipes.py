@@ -11,7 +11,6 @@ The modules stand in a small tree of torch modules with the names of real famili
 import fnmatch
 import importlib
 import importlib.metadata
-import importlib.util
 import json
 import pathlib
 import sys
@@ -87,19 +86,16 @@ def transformers():
     return cases(lambda skip: [n for n in MODULES if not should_convert_module(n, skip)], lists)
 
 
-def source_file(root, path, name):
-    """One file of an unpacked source archive as a module, without its package's __init__."""
-    spec = importlib.util.spec_from_file_location(name, root / path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def gptqmodel(root):
-    for package in ("gptqmodel", "gptqmodel.quantization", "gptqmodel.adapter", "gptqmodel.utils"):
+def stub_packages(root, *packages):
+    """Packages of an unpacked source archive whose modules can be imported without what __init__ imports."""
+    for package in packages:
         stub = types.ModuleType(package)
         stub.__path__ = [str(root / package.replace(".", "/"))]
         sys.modules[package] = stub
+
+
+def gptqmodel(root):
+    stub_packages(root, "gptqmodel", "gptqmodel.quantization", "gptqmodel.adapter", "gptqmodel.utils")
     config = importlib.import_module("gptqmodel.quantization.config")
     lists = [["-:" + p] for p in EXPRESSIONS] + [["-:" + p] for p in NAMES]
     lists += [[r".*\.1\..*", r"-:.*down_proj"], [r"-:.*down_proj", r".*\.1\..*"], [r"+:.*down_proj"],
@@ -113,7 +109,8 @@ def gptqmodel(root):
 
 
 def autoawq(root):
-    module = source_file(root, "awq/utils/module.py", "awq_utils_module")
+    stub_packages(root, "awq", "awq.utils")
+    module = importlib.import_module("awq.utils.module")
     everything = dict.fromkeys(MODULES, True)
 
     def skipped(patterns):

@@ -31,6 +31,7 @@ std::unique_ptr<CLI::App> make_app() {
   add_inspect(*app);
   add_quantize(*app);
   add_perplexity(*app);
+  add_recipe(*app);
   add_phantom(*app);
   add_download(*app);
   add_signature(*app);

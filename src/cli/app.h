@@ -21,6 +21,7 @@ void add_scan(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_quantize(CLI::App& app);
 void add_perplexity(CLI::App& app);
+void add_recipe(CLI::App& app);
 void add_phantom(CLI::App& app);
 void add_download(CLI::App& app);
 void add_signature(CLI::App& app);

@@ -14,6 +14,7 @@
 #include "cli/common.h"
 #include "cli/quant_options.h"
 #include "kernels/instruction_set.h"
+#include "quantize/skip_layers.h"
 #include "quantize/study.h"
 #include "report/quantize_report.h"
 #include "tokenizer/tokenizer.h"
@@ -59,15 +60,6 @@ ScanResult scanned(const Model& model, const Tokenizer& tokenizer, const Quantiz
   ScanJournal journal(out / ".journal-scan");
   ScanResult result = scan(model, tokenizer, options, journal);
   return result;
-}
-
-std::vector<Index> found_layers(const ScanResult& scan) {
-  std::vector<Index> layers;
-  for (const auto& list : {scan.explosion_layers, scan.decay_layers})
-    for (const FoundLayer& found : list) layers.push_back(found.layer);
-  std::ranges::sort(layers);
-  layers.erase(std::ranges::unique(layers).begin(), layers.end());
-  return layers;
 }
 
 void run(const QuantizeCommand& command) {

@@ -22,7 +22,7 @@ constexpr RecipeTool kTools[] = {
     {"llama.cpp", "tensor-types.txt", false, false, write_llama_cpp, read_llama_cpp},
     {"modelopt", "recipe.yaml", true, false, write_modelopt, read_modelopt},
     {"tensorrt-llm", "hf_quant_config.json", true, false, write_tensorrt_llm, read_tensorrt_llm},
-    {"neural-compressor", "rtn.json", false, true, write_neural_compressor, read_neural_compressor},
+    {"neural-compressor", "rtn.json", false, false, write_neural_compressor, read_neural_compressor},
     {"nncf", "ignored_scope.json", false, false, write_nncf, read_nncf},
 };
 
