@@ -10,6 +10,7 @@
 #include "base/files.h"
 #include "cli/app.h"
 #include "cli/scan_session.h"
+#include "quantize/module_id.h"
 #include "quantize/quantized_model.h"
 #include "quantize/skip_layers.h"
 
@@ -70,6 +71,7 @@ void run(const RecipeCommand& command) {
   const RecipeTool& tool = recipe_tool(command.tool);
   const Model model = Model::open(model_folder(command.common.model));
   check_unquantized(model);
+  check_quantizable(model);
   const auto target_for = [&](const std::vector<Index>& layers) {
     return recipe_target(model.name(), *model.config().architecture, model.config().layers, layers);
   };

@@ -14,10 +14,12 @@ namespace defectoscope {
 namespace {
 
 constexpr std::string_view kWeight = ".weight";
-constexpr std::string_view kHead = "lm_head";  // what transformers 5 calls every head
+constexpr std::string_view kPerHead = ".{head}";
+constexpr std::string_view kHead = "lm_head";  // what transformers 5 calls every language model's head
 
 std::string module_of(std::string_view prefix, std::string_view pattern, Index layer_index) {
-  std::string name = tensor_name(prefix, pattern, layer_index);
+  // Norms with one tensor a head are one module.
+  std::string name = tensor_name(prefix, pattern.substr(0, pattern.find(kPerHead)), layer_index);
   if (name.ends_with(kWeight)) name.resize(name.size() - kWeight.size());
   return name;
 }
@@ -75,13 +77,17 @@ std::vector<ListedModule> listed_modules(const ArchitectureSpec& row, Index laye
   Lister list(row);
   list.add(names.embedding, "Embedding");
   list.add(names.position_embedding, "Embedding");
+  list.add(names.token_type_embedding, "Embedding");
+  list.add(names.project_in, "Linear");
   list.add(names.embedding_norm, "");
   for (Index layer = 0; layer < layers; ++layer) add_layer(row, layer, list);
   list.add(names.final_norm, "");
+  list.add(names.project_out, "Linear");
+  if (!names.head_dense.empty()) list.add_named(module_of("", names.head_dense, 0), "", false);
   if (!names.lm_head.empty()) {
     const std::string gguf = gguf_tensor_name(row, names.lm_head);
     list.add_named(module_of("", names.lm_head, 0), gguf, true);
-    list.add_named(std::string(kHead), gguf, true);
+    if (row.causal) list.add_named(std::string(kHead), gguf, true);
   }
   return list.take();
 }

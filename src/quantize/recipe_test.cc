@@ -19,85 +19,8 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 
-// Names as the families' checkpoints spell them; nothing else of a row matters to a recipe.
-ArchitectureSpec llama_shaped() {
-  return {.name = "llama-shaped",
-          .names = {.prefixes = {"model.", ""},
-                    .embedding = "embed_tokens.weight",
-                    .attention_norm = "layers.{}.input_layernorm.weight",
-                    .query = "layers.{}.self_attn.q_proj.weight",
-                    .key = "layers.{}.self_attn.k_proj.weight",
-                    .value = "layers.{}.self_attn.v_proj.weight",
-                    .attention_output = "layers.{}.self_attn.o_proj.weight",
-                    .ffn_norm = "layers.{}.post_attention_layernorm.weight",
-                    .gate = "layers.{}.mlp.gate_proj.weight",
-                    .up = "layers.{}.mlp.up_proj.weight",
-                    .down = "layers.{}.mlp.down_proj.weight",
-                    .final_norm = "norm.weight",
-                    .lm_head = "lm_head.weight"}};
-}
-
-ArchitectureSpec phi3_shaped() {
-  ArchitectureSpec row = llama_shaped();
-  row.name = "phi3-shaped";
-  row.qkv = QkvLayout::kFusedBlocks;
-  row.ffn = FfnForm::kFusedGated;
-  row.names.query = row.names.key = row.names.value = row.names.gate = {};
-  row.names.fused_qkv = "layers.{}.self_attn.qkv_proj.weight";
-  row.names.up = "layers.{}.mlp.gate_up_proj.weight";
-  return row;
-}
-
-ArchitectureSpec plain(std::string_view name, std::string_view prefix, const TensorNames& names) {
-  ArchitectureSpec row{.name = name, .qkv = QkvLayout::kFusedBlocks, .ffn = FfnForm::kPlain, .names = names};
-  row.names.prefixes = {prefix, ""};
-  return row;
-}
-
-ArchitectureSpec gpt2_shaped() {
-  ArchitectureSpec row = plain("gpt2-shaped", "transformer.",
-                               {.embedding = "wte.weight",
-                                .position_embedding = "wpe.weight",
-                                .attention_norm = "h.{}.ln_1.weight",
-                                .fused_qkv = "h.{}.attn.c_attn.weight",
-                                .attention_output = "h.{}.attn.c_proj.weight",
-                                .ffn_norm = "h.{}.ln_2.weight",
-                                .up = "h.{}.mlp.c_fc.weight",
-                                .down = "h.{}.mlp.c_proj.weight",
-                                .final_norm = "ln_f.weight",
-                                .lm_head = "lm_head.weight"});
-  row.transposed_weights = true;
-  return row;
-}
-
-ArchitectureSpec neox_shaped() {
-  return plain("neox-shaped", "gpt_neox.",
-               {.embedding = "embed_in.weight",
-                .attention_norm = "layers.{}.input_layernorm.weight",
-                .fused_qkv = "layers.{}.attention.query_key_value.weight",
-                .attention_output = "layers.{}.attention.dense.weight",
-                .ffn_norm = "layers.{}.post_attention_layernorm.weight",
-                .up = "layers.{}.mlp.dense_h_to_4h.weight",
-                .down = "layers.{}.mlp.dense_4h_to_h.weight",
-                .final_norm = "final_layer_norm.weight",
-                .lm_head = "embed_out.weight"});
-}
-
-ArchitectureSpec falcon_shaped() {
-  return plain("falcon-shaped", "transformer.",
-               {.embedding = "word_embeddings.weight",
-                .attention_norm = "h.{}.input_layernorm.weight",
-                .fused_qkv = "h.{}.self_attention.query_key_value.weight",
-                .attention_output = "h.{}.self_attention.dense.weight",
-                .up = "h.{}.mlp.dense_h_to_4h.weight",
-                .down = "h.{}.mlp.dense_4h_to_h.weight",
-                .final_norm = "ln_f.weight",
-                .lm_head = "lm_head.weight"});
-}
-
-std::vector<ArchitectureSpec> shapes() {
-  return {llama_shaped(), phi3_shaped(), gpt2_shaped(), neox_shaped(), falcon_shaped()};
-}
+const ArchitectureSpec& family(std::string_view name) { return *find_architecture(name); }
+const ArchitectureSpec& llama() { return family("llama"); }
 
 RecipeTarget target_of(const ArchitectureSpec& row, Index layers, const std::vector<Index>& skip) {
   return recipe_target(row.name, row, layers, skip);
@@ -114,7 +37,7 @@ std::string replaced(std::string text, const std::string& from, const std::strin
 /// How `tool` spells a layer's second FFN matrix of a llama-shaped model:
 /// "model\\.layers\\.1\\.mlp\\.down_proj".
 std::string spelled(const RecipeTool& tool, Index layer_index) {
-  const RecipeTarget target = target_of(llama_shaped(), 32, {layer_index + 1});
+  const RecipeTarget target = target_of(llama(), 32, {layer_index + 1});
   const ListedModule& module = target.skipped.front();
   const std::string name = tool.name == "llama.cpp" ? module.gguf : module.name;
   if (tool.write(target).find(name) != std::string::npos) return name;
@@ -123,22 +46,34 @@ std::string spelled(const RecipeTool& tool, Index layer_index) {
 }
 
 TEST(Recipe, EveryToolsRecipePassesItsCheckerForEveryShapeAndDepth) {
-  for (const ArchitectureSpec& row : shapes())
+  for (const char* shape : {"llama", "phi3", "gpt2", "gpt_neox", "falcon"})
     for (const Index layers : {Index{32}, Index{80}})
       for (const RecipeTool& tool : recipe_tools()) {
-        SCOPED_TRACE(std::string(tool.name) + " " + std::string(row.name) + " " + std::to_string(layers));
+        SCOPED_TRACE(std::string(tool.name) + " " + shape + " " + std::to_string(layers));
         for (const std::vector<Index>& skip : {std::vector<Index>{2, layers - 1}, std::vector<Index>{1}}) {
-          const RecipeTarget target = target_of(row, layers, skip);
+          const RecipeTarget target = target_of(family(shape), layers, skip);
           EXPECT_EQ(target.skipped.size(), skip.size());
           EXPECT_THAT(check_recipe(tool, tool.write(target), target), IsEmpty());
         }
       }
 }
 
+TEST(Recipe, EveryFamilyOfTheTableHasEveryRecipe) {
+  std::size_t families = 0;
+  for (const ArchitectureSpec& row : architectures()) {
+    if (row.names.down.empty() || !row.experts.spellings.empty() || row.latent_attention) continue;
+    const RecipeTarget target = target_of(row, 12, {2});
+    for (const RecipeTool& tool : recipe_tools())
+      EXPECT_THAT(check_recipe(tool, tool.write(target), target), IsEmpty()) << tool.name << " " << row.name;
+    ++families;
+  }
+  EXPECT_GE(families, 30u);
+}
+
 TEST(Recipe, ARecipeForOtherLayersFailsTheChecker) {
   for (const RecipeTool& tool : recipe_tools()) {
     SCOPED_TRACE(tool.name);
-    const RecipeTarget target = target_of(llama_shaped(), 32, {2, 31});
+    const RecipeTarget target = target_of(llama(), 32, {2, 31});
     // Counted from 1 where the tool counts from 0.
     const std::string text = replaced(tool.write(target), spelled(tool, 1), spelled(tool, 2));
     const std::vector<RecipeMismatch> found = check_recipe(tool, text, target);
@@ -154,7 +89,7 @@ TEST(Recipe, WhatFailsItsCheckerIsNotMade) {
     return std::string(R"({"llm_int8_skip_modules": ["lm_head", "down_proj"]})");
   };
   try {
-    make_recipe(tool, target_of(llama_shaped(), 32, {2}));
+    make_recipe(tool, target_of(llama(), 32, {2}));
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::kBadInput);
@@ -166,8 +101,8 @@ TEST(Recipe, WhatFailsItsCheckerIsNotMade) {
 TEST(Recipe, ARecipeThatNamesNoLayerFailsTheChecker) {
   for (const RecipeTool& tool : recipe_tools()) {
     SCOPED_TRACE(tool.name);
-    const std::vector<RecipeMismatch> found = check_recipe(
-        tool, tool.write(target_of(llama_shaped(), 32, {})), target_of(llama_shaped(), 32, {31}));
+    const std::vector<RecipeMismatch> found =
+        check_recipe(tool, tool.write(target_of(llama(), 32, {})), target_of(llama(), 32, {31}));
     ASSERT_FALSE(found.empty());
     EXPECT_THAT(found[0].missed, ElementsAre("model.layers.30.mlp.down_proj"));
     EXPECT_THAT(found[0].unintended, IsEmpty());
@@ -178,7 +113,7 @@ TEST(Recipe, ARecipeWithoutTheHeadFailsWhereTheToolsOwnSkippingIsLost) {
   for (const RecipeTool& tool : recipe_tools()) {
     if (!tool.names_head) continue;
     SCOPED_TRACE(tool.name);
-    const RecipeTarget target = target_of(llama_shaped(), 32, {2});
+    const RecipeTarget target = target_of(llama(), 32, {2});
     const std::string text = replaced(tool.write(target), "\"lm_head", "\"another_head");
     const std::vector<RecipeMismatch> found = check_recipe(tool, text, target);
     ASSERT_FALSE(found.empty());
@@ -189,7 +124,7 @@ TEST(Recipe, ARecipeWithoutTheHeadFailsWhereTheToolsOwnSkippingIsLost) {
 /// A recipe of layer 2 with its pattern replaced by one that also takes layers 11 to 20 (10 to 19 of the
 /// tool).
 TEST(Recipe, LayerOneThatCatchesTenToNineteenTooFailsTheChecker) {
-  const RecipeTarget target = target_of(llama_shaped(), 32, {2});
+  const RecipeTarget target = target_of(llama(), 32, {2});
   const struct {
     const char* tool;
     const char* too_wide;
@@ -220,7 +155,7 @@ TEST(Recipe, LayerOneThatCatchesTenToNineteenTooFailsTheChecker) {
 }
 
 TEST(Recipe, AnEndingThatEveryLayerSharesFailsTheCheckerOfBitsandbytesAndAwq) {
-  const RecipeTarget target = target_of(llama_shaped(), 32, {2});
+  const RecipeTarget target = target_of(llama(), 32, {2});
   for (const char* name : {"bitsandbytes", "autoawq"}) {
     const RecipeTool& tool = recipe_tool(name);
     const std::string text = replaced(tool.write(target), spelled(tool, 1), "mlp.down_proj");
@@ -232,7 +167,7 @@ TEST(Recipe, AnEndingThatEveryLayerSharesFailsTheCheckerOfBitsandbytesAndAwq) {
 
 TEST(Recipe, AFusedModuleOfVllmIsNeverLeftAloneByAccident) {
   const RecipeTool& tool = recipe_tool("compressed-tensors");
-  const RecipeTarget target = target_of(llama_shaped(), 32, {2});
+  const RecipeTarget target = target_of(llama(), 32, {2});
   const std::string text =
       replaced(tool.write(target), "\"lm_head\"", "\"lm_head\", \"model.layers.1.self_attn.qkv_proj\"");
   const std::vector<RecipeMismatch> found = check_recipe(tool, text, target);
@@ -242,7 +177,7 @@ TEST(Recipe, AFusedModuleOfVllmIsNeverLeftAloneByAccident) {
 
 TEST(Recipe, HalfAModuleLeftAloneFailsTheCheckerOfModelOpt) {
   const RecipeTool& tool = recipe_tool("modelopt");
-  const RecipeTarget target = target_of(llama_shaped(), 32, {2});
+  const RecipeTarget target = target_of(llama(), 32, {2});
   const std::string text = replaced(tool.write(target), "down_proj.*", "down_proj.weight_quantizer");
   const std::vector<RecipeMismatch> found = check_recipe(tool, text, target);
   ASSERT_EQ(found.size(), 1u);
@@ -263,32 +198,32 @@ TEST(Recipe, TextThatIsNotTheToolsFileIsRefused) {
 }
 
 TEST(Recipe, NamesAreThoseAtRunTime) {
-  const RecipeTarget gpt2 = target_of(gpt2_shaped(), 12, {3});
+  const RecipeTarget gpt2 = target_of(family("gpt2"), 12, {3});
   EXPECT_EQ(gpt2.skipped[0].name, "transformer.h.2.mlp.c_proj");
   EXPECT_EQ(gpt2.skipped[0].gguf, "blk.2.ffn_down.weight");
   EXPECT_EQ(gpt2.skipped[0].class_name, "Conv1D");
   // The checkpoint's embed_out is lm_head to transformers 5.
-  EXPECT_THAT(target_of(neox_shaped(), 4, {1}).heads, ElementsAre("embed_out", "lm_head"));
-  EXPECT_EQ(listed_modules(phi3_shaped(), 32).size(), 32u * 6 + 3);
-  EXPECT_EQ(listed_modules(llama_shaped(), 32).size(), 32u * 11 + 3);
+  EXPECT_THAT(target_of(family("gpt_neox"), 4, {1}).heads, ElementsAre("embed_out", "lm_head"));
+  EXPECT_EQ(listed_modules(family("phi3"), 32).size(), 32u * 6 + 3);
+  EXPECT_EQ(listed_modules(llama(), 32).size(), 32u * 11 + 3);
 }
 
 TEST(Recipe, LayersThatAreNotThereAndLayersWithoutAnFfnAreRefused) {
   try {
-    target_of(llama_shaped(), 32, {2, 33});
+    target_of(llama(), 32, {2, 33});
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::kUsage);
     EXPECT_THAT(error.what(), HasSubstr("layers 1 to 32"));
   }
-  ArchitectureSpec attention_only = llama_shaped();
+  ArchitectureSpec attention_only = llama();
   attention_only.names.gate = attention_only.names.up = attention_only.names.down = {};
   try {
     target_of(attention_only, 4, {2});
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::kBadInput);
-    EXPECT_THAT(error.what(), HasSubstr("layer 2 of llama-shaped has no feed-forward network"));
+    EXPECT_THAT(error.what(), HasSubstr("layer 2 of llama has no feed-forward network"));
   }
 }
 
