@@ -71,6 +71,13 @@ TEST_F(CommandLine, AFamilyCanBeForcedOnAnUnknownModelType) {
   EXPECT_THAT(unknown.err, HasSubstr("--family zebra is not known"));
 }
 
+TEST_F(CommandLine, AnAdapterThatIsNoneIsRefused) {
+  phantom();
+  const Outcome refused = run({"inspect", "phantom", "--adapter", "phantom"});
+  EXPECT_EQ(refused.exit_code, 3);
+  EXPECT_THAT(refused.err, HasSubstr("adapter_config.json"));
+}
+
 TEST_F(CommandLine, CompletionOfEveryShellKnowsTheOptionsDeclared) {
   for (const char* shell : {"bash", "zsh", "fish"}) {
     const Outcome outcome = run({"completion", shell});

@@ -201,7 +201,7 @@ std::shared_ptr<const Checkpoint> dequantized(std::shared_ptr<const Checkpoint> 
         set->add_made(weight.described, std::move(weight.stored),
                       [maker = std::move(weight.maker), stored](std::byte* out) { maker(out); });
       } else if (!is_part(name, stems)) {
-        set->add(*stored->find(name));
+        set->add_from(stored, name, name);
       }
     }
   }

@@ -1,6 +1,7 @@
 #include "checkpoint/tensor_set.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/error.h"
 #include "checkpoint/strict_json.h"
@@ -23,6 +24,17 @@ void TensorSet::add(const Tensor& tensor) { insert({tensor, files_.size() - 1, {
 
 void TensorSet::add_made(const Tensor& described, StoredTensor stored, Maker maker) {
   insert({described, files_.size() - 1, std::move(stored), std::move(maker), {}});
+}
+
+void TensorSet::add_from(const std::shared_ptr<const Checkpoint>& other, const std::string& name,
+                         std::string own) {
+  Tensor tensor = *other->describe(name);
+  tensor.name = std::move(own);
+  if (tensor.defined()) return add(tensor);
+  add_made(tensor, *other->stored(name), [other, name](std::byte* out) {
+    const Tensor made = *other->find(name);
+    std::memcpy(out, made.data, static_cast<std::size_t>(made.bytes()));
+  });
 }
 
 void TensorSet::finish() { std::ranges::sort(names_); }

@@ -23,6 +23,9 @@ class TensorSet : public Checkpoint {
   /// Made on find(): `described` gives name, dtype and shape, `stored` what it is made from. What find()
   /// gave is given again as long as somebody holds it, and made anew afterwards.
   void add_made(const Tensor& described, StoredTensor stored, Maker maker);
+  /// A tensor of another checkpoint under the name `own`: in place where it lies in a file, else made by the
+  /// other when it is asked for.
+  void add_from(const std::shared_ptr<const Checkpoint>& other, const std::string& name, std::string own);
   /// To be called after the last add.
   void finish();
 

@@ -34,6 +34,10 @@ void add_model(CLI::App& command, CommonOptions& options, bool optional) {
                   "Compute as this family does, whatever config.json's model_type says (names: "
                   "docs/families.md)")
       ->type_name("NAME");
+  command
+      .add_option("--adapter", options.adapter,
+                  "A LoRA adapter, as PEFT saves one (adapter_config.json and weights): merged on reading")
+      ->type_name("DIR");
 }
 
 void add_threads(CLI::App& command, CommonOptions& options) {
@@ -97,7 +101,11 @@ std::filesystem::path model_folder(const std::string& model) {
 }
 
 Model open_model(const CommonOptions& options) {
-  return Model::open(model_folder(options.model), options.family);
+  return Model::open(model_folder(options.model), open_options(options));
+}
+
+OpenOptions open_options(const CommonOptions& options) {
+  return {.family = options.family, .adapter = options.adapter};
 }
 
 }  // namespace defectoscope

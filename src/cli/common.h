@@ -14,14 +14,16 @@ class App;
 namespace defectoscope {
 
 class Model;
+struct OpenOptions;
 
 /// Options that several subcommands share, declared in one place.
 struct CommonOptions {
-  std::string model;   ///< empty: the default model
-  std::string family;  ///< empty: as the model says
-  int threads = 0;     ///< 0: all processors
+  std::string model;    ///< empty: the default model
+  std::string family;   ///< empty: as the model says
+  std::string adapter;  ///< empty: none
+  int threads = 0;      ///< 0: all processors
 };
-/// MODEL and --family.
+/// MODEL, --family, --adapter.
 void add_model(CLI::App& command, CommonOptions& options, bool optional);
 void add_threads(CLI::App& command, CommonOptions& options);
 
@@ -36,8 +38,9 @@ std::vector<std::string>& program_arguments();
 /// Error(kBadInput) where there is no such folder.
 std::filesystem::path model_folder(const std::string& model);
 
-/// Model::open of it, as the family that --family names.
+/// Model::open of it, as those options say.
 Model open_model(const CommonOptions& options);
+OpenOptions open_options(const CommonOptions& options);
 
 /// Where a subcommand's results go: `out`, or defectoscope-out/<model>-<suffix>. Made, and known to be
 /// writable: that must not turn out after the work. Throws Error(kResources).

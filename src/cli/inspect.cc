@@ -25,7 +25,7 @@ void add_inspect(CLI::App& app) {
   command->add_flag("--full-hash", options->full_hash, "Fingerprint the whole content, not sampled pages");
   command->callback([options] {
     const Inspection inspection =
-        inspect_model(model_folder(options->common.model), options->full_hash, options->common.family);
+        inspect_model(model_folder(options->common.model), options->full_hash, open_options(options->common));
     const std::string text =
         options->json ? inspection_json(inspection) : inspection_text(inspection, options->tensors);
     std::fputs(text.c_str(), stdout);

@@ -58,11 +58,11 @@ bool holds(const ConfigReader& reader, const FixedSetting& setting) {
 }
 
 /// The form of the family that the settings call for, or the usual one.
-const ArchitectureSpec& choose_form(const ConfigReader& reader, const ArchitectureSpec& usual) {
+const ArchitectureSpec* choose_form(const ConfigReader& reader, const ArchitectureSpec* usual) {
   for (const ArchitectureSpec& row : architectures())
-    if (row.name == usual.name && !row.when.empty() && row.model_types == usual.model_types &&
+    if (row.name == usual->name && !row.when.empty() && row.model_types == usual->model_types &&
         std::ranges::all_of(row.when, [&](const FixedSetting& setting) { return holds(reader, setting); }))
-      return row;
+      return &row;
   return usual;
 }
 
@@ -82,7 +82,7 @@ const ArchitectureSpec& find_row(const ConfigReader& reader, std::string_view fa
     reader.fail("unknown model family", "model_type", "one of " + known_model_types(), shortened(*type),
                 kHint);
   config.model_type = reader.find_text(Key{"model_type"}).value_or(*type);
-  return choose_form(reader, *row);
+  return *choose_form(reader, row);
 }
 
 /// Heads of latent attention are a part without and a part with positions, the latter last.

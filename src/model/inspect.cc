@@ -57,8 +57,8 @@ void list_tensors(const std::vector<TensorSlot>& plan, const Checkpoint& checkpo
 
 }  // namespace
 
-Inspection inspect_model(const fs::path& path, bool full_hash, std::string_view family) {
-  const auto [config, checkpoint, tokenizer] = open_model_files(path, family);
+Inspection inspect_model(const fs::path& path, bool full_hash, const OpenOptions& options) {
+  const auto [config, checkpoint, tokenizer] = open_model_files(path, options);
   Inspection result;
   result.config = config;
   result.family = result.config.architecture->name;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "model/config.h"
+#include "model/model_files.h"
 
 namespace defectoscope {
 
@@ -60,9 +61,9 @@ struct Inspection {
 };
 
 /// Reads config, headers and the fingerprint's samples (all data with `full_hash`), so that 13.5 GB cost a
-/// fraction of a second. `family` as parse_config takes it. Throws Error(kBadInput) where the configuration
+/// fraction of a second. Throws Error(kBadInput) where the configuration
 /// or a header cannot be read.
 Inspection inspect_model(const std::filesystem::path& path, bool full_hash = false,
-                         std::string_view family = {});
+                         const OpenOptions& options = {});
 
 }  // namespace defectoscope

@@ -55,8 +55,8 @@ void check_slot(const TensorSlot& slot, const Checkpoint& checkpoint, const std:
 
 }  // namespace
 
-Model Model::open(const std::filesystem::path& path, std::string_view family) {
-  ModelFiles files = open_model_files(path, family);
+Model Model::open(const std::filesystem::path& path, const OpenOptions& options) {
+  ModelFiles files = open_model_files(path, options);
   return {std::move(files.config), std::move(files.checkpoint), path};
 }
 

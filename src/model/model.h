@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "model/config.h"
+#include "model/model_files.h"
 #include "tensor/tensor.h"
 
 namespace defectoscope {
@@ -82,9 +83,9 @@ struct HeadWeights {
 class Model {
  public:
   /// Opens what open_model_files does: a Hugging Face folder or a model's file. Reads headers and config
-  /// only. `family` as parse_config takes it. Throws Error(kBadInput) as that does, and where a tensor is
+  /// only. Throws Error(kBadInput) as that does, and where a tensor is
   /// missing or has another shape than the configuration implies.
-  static Model open(const std::filesystem::path& path, std::string_view family = {});
+  static Model open(const std::filesystem::path& path, const OpenOptions& options = {});
   Model(ModelConfig config, std::shared_ptr<const Checkpoint> checkpoint, std::filesystem::path folder);
 
   const ModelConfig& config() const { return config_; }

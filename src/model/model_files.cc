@@ -6,12 +6,14 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "checkpoint/adapter.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/llama2c.h"
 #include "checkpoint/quantization.h"
 #include "checkpoint/strict_json.h"
 #include "model/gguf_config.h"
 #include "model/gguf_names.h"
+#include "model/language_part.h"
 #include "model/llama2c_config.h"
 
 namespace defectoscope {
@@ -64,9 +66,7 @@ fs::path gguf_in(const fs::path& folder) {
   return models.empty() ? fs::path() : *models.begin();
 }
 
-}  // namespace
-
-ModelFiles open_model_files(const fs::path& path, std::string_view family) {
+ModelFiles open_plain(const fs::path& path, std::string_view family) {
   const auto says_its_family = [&] {
     if (!family.empty())
       throw Error(ErrorKind::kUsage, "--family is for folders with a config.json; " +
@@ -88,9 +88,22 @@ ModelFiles open_model_files(const fs::path& path, std::string_view family) {
     }
   std::shared_ptr<const Checkpoint> checkpoint = open_checkpoint(path);
   const fs::path config_path = path / kConfigName;
-  const std::string text = read_file(config_path);
+  std::string text = read_file(config_path);
+  checkpoint = dequantized(std::move(checkpoint), read_quantization(text, path));
+  if (std::optional<std::string> language = language_config(text, config_path.string())) {
+    text = std::move(*language);
+    checkpoint = language_tensors(std::move(checkpoint));
+  }
   ModelConfig config = parse_config(text, config_path.string(), family);
-  return {std::move(config), dequantized(std::move(checkpoint), read_quantization(text, path))};
+  return {std::move(config), std::move(checkpoint)};
+}
+
+}  // namespace
+
+ModelFiles open_model_files(const fs::path& path, const OpenOptions& options) {
+  ModelFiles files = open_plain(path, options.family);
+  if (!options.adapter.empty()) files.checkpoint = with_adapter(std::move(files.checkpoint), options.adapter);
+  return files;
 }
 
 }  // namespace defectoscope
