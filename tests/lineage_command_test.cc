@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "base/files.h"
 #include "program.h"
@@ -13,6 +15,7 @@ namespace defectoscope {
 namespace {
 
 namespace fs = std::filesystem;
+using nlohmann::json;
 using testing::HasSubstr;
 
 class LineageCommand : public testing::Test {
@@ -55,6 +58,80 @@ TEST_F(LineageCommand, AFullDiskLeavesTheOldSignatureInPlace) {
   EXPECT_EQ(outcome.exit_code, 4) << outcome.err;
   EXPECT_EQ(read_file(folder_ / "a.sig.safetensors"), "old");
   EXPECT_EQ(std::distance(fs::directory_iterator(folder_), {}), 1);
+}
+
+TEST_F(LineageCommand, CompareSaysTheSameOfModelsAndTheirSignatures) {
+  ASSERT_EQ(run_defectoscope({"signature", zoo("llama-base"), "-o", file("a.sig.safetensors")}).exit_code, 0);
+  const Outcome models =
+      run_defectoscope({"compare", zoo("llama-base"), zoo("llama-base-ft-lora"), "--json"});
+  const Outcome mixed =
+      run_defectoscope({"compare", file("a.sig.safetensors"), zoo("llama-base-ft-lora"), "--json"});
+  EXPECT_EQ(models.exit_code, 0) << models.err;
+  EXPECT_EQ(models.out, mixed.out);
+  const json result = json::parse(models.out);
+  EXPECT_EQ(result["verdict"], "related");
+  EXPECT_LT(result["distance_degrees"], 10);
+  EXPECT_LT(result["p_value"], 1e-4);
+  EXPECT_EQ(result["evidence"].size(), 6u);
+}
+
+TEST_F(LineageCommand, CompareInWordsNamesWhatCarriedTheVerdictAndWhatWasNotCompared) {
+  const Outcome outcome = run_defectoscope({"compare", zoo("llama-base"), zoo("llama-wide")});
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("related: one was made from the other, or both from a common ancestor"));
+  EXPECT_THAT(outcome.out, HasSubstr("not compared: layers: hidden states of different width (64 and 96)"));
+  EXPECT_THAT(outcome.out, HasSubstr("Carried by ffn-tokens"));
+}
+
+TEST_F(LineageCommand, DamagedSignaturesAreRefusedWithAMessage) {
+  ASSERT_EQ(run_defectoscope({"signature", zoo("llama-base"), "-o", file("a.sig.safetensors")}).exit_code, 0);
+  std::string bytes = read_file(file("a.sig.safetensors"));
+  bytes.back() = static_cast<char>(bytes.back() ^ 1);
+  write_file(file("edited.sig.safetensors"), bytes);
+  const Outcome outcome =
+      run_defectoscope({"compare", file("edited.sig.safetensors"), file("a.sig.safetensors")});
+  EXPECT_EQ(outcome.exit_code, 3);
+  EXPECT_THAT(outcome.err, HasSubstr("edited.sig.safetensors"));
+  EXPECT_THAT(outcome.err, HasSubstr("changed after it was written"));
+}
+
+TEST_F(LineageCommand, LineageFindsClustersInTextJsonAndCsv) {
+  for (const char* model : {"llama-base", "llama-base-ft-full", "llama-seed2"})
+    ASSERT_EQ(run_defectoscope({"signature", zoo(model), "-o", file(std::string(model) + ".safetensors")})
+                  .exit_code,
+              0);
+  const std::vector<std::string> all{"lineage", file("llama-base.safetensors"),
+                                     file("llama-seed2.safetensors"), file("llama-base-ft-full.safetensors")};
+  std::vector<std::string> as_json = all;
+  as_json.insert(as_json.end(), {"--json", "--csv", file("pairs.csv")});
+  const Outcome outcome = run_defectoscope(as_json);
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const json result = json::parse(outcome.out);
+  EXPECT_EQ(result["models"][0]["cluster"], 1);
+  EXPECT_EQ(result["models"][1]["cluster"], 2);
+  EXPECT_EQ(result["models"][2]["cluster"], 1);
+  const std::string csv = read_file(file("pairs.csv"));
+  EXPECT_EQ(std::ranges::count(csv, '\n'), 4);
+  EXPECT_THAT(csv, HasSubstr("llama-base,llama-base-ft-full,"));
+  EXPECT_THAT(run_defectoscope(all).out, HasSubstr("cluster 2\n  llama-seed2\n"));
+}
+
+TEST_F(LineageCommand, DisguiseWritesAModelThatCompareStillRecognizes) {
+  const Outcome made =
+      run_defectoscope({"disguise", zoo("llama-base-ft-full"), "--attack", "hidden-permutation", "--attack",
+                        "residual-scaling:2", "--attack", "noise:0.01", "--out", file("hidden")});
+  ASSERT_EQ(made.exit_code, 0) << made.err;
+  const json result =
+      json::parse(run_defectoscope({"compare", zoo("llama-base"), file("hidden"), "--json"}).out);
+  EXPECT_EQ(result["verdict"], "related");
+  EXPECT_GT(result["distance_degrees"], 45);  // the paper's alone would not have seen it
+  EXPECT_EQ(run_defectoscope({"disguise", zoo("llama-base"), "--attack", "noise", "--out", file("hidden")})
+                .exit_code,
+            2);
+  EXPECT_EQ(
+      run_defectoscope({"disguise", zoo("llama-base"), "--attack", "paint", "--out", file("new")}).exit_code,
+      2);
+  EXPECT_FALSE(fs::exists(file("new")));
 }
 
 }  // namespace

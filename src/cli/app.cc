@@ -35,6 +35,9 @@ std::unique_ptr<CLI::App> make_app() {
   add_phantom(*app);
   add_download(*app);
   add_signature(*app);
+  add_compare(*app);
+  add_lineage(*app);
+  add_disguise(*app);
   add_completion(*app);
   add_man(*app);
   return app;

@@ -25,6 +25,9 @@ void add_recipe(CLI::App& app);
 void add_phantom(CLI::App& app);
 void add_download(CLI::App& app);
 void add_signature(CLI::App& app);
+void add_compare(CLI::App& app);
+void add_lineage(CLI::App& app);
+void add_disguise(CLI::App& app);
 void add_completion(CLI::App& app);
 void add_man(CLI::App& app);
 

@@ -2,7 +2,88 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "lineage/null_law.h"
+
 namespace defectoscope {
+namespace {
+
+std::string described(const ComparedModel& model) {
+  return fmt::format("{} ({}, {} layers of width {})", model.model, model.family, model.layers,
+                     model.hidden_size);
+}
+
+const char* kind_in_words(EvidenceKind kind) {
+  switch (kind) {
+    case EvidenceKind::kLayers:
+      return "directions of same-numbered layers (the paper's distance)";
+    case EvidenceKind::kFfns:
+      return "directions of same-numbered FFNs";
+    case EvidenceKind::kExplosionLayers:
+      return "directions of explosion-like layers alone";
+    case EvidenceKind::kAnyLayers:
+      return "directions of any layer against any other";
+    case EvidenceKind::kTokens:
+      return "what layers' directions do to the shared vocabulary";
+    case EvidenceKind::kFfnTokens:
+      break;
+  }
+  return "what FFNs' directions do to the shared vocabulary";
+}
+
+std::string layers_of(const Evidence& evidence) {
+  return evidence.layer_a == evidence.layer_b
+             ? std::to_string(evidence.layer_a + 1)
+             : fmt::format("{}/{}", evidence.layer_a + 1, evidence.layer_b + 1);
+}
+
+std::string evidence_table(const Comparison& comparison) {
+  std::string text = fmt::format("{:<18}{:>10}{:>8}{:>8}{:>14}{:>14}{:>14}\n", "evidence", "distance",
+                                 "layer", "angles", "p Beta", "p permuted", "p cautious");
+  for (const Evidence& e : comparison.evidence) {
+    if (!e.compared()) continue;
+    text += fmt::format("{:<18}{:>9.1f}°{:>8}{:>8}{:>14}{:>14}{:>14}\n", evidence_name(e.kind),
+                        e.distance_degrees, layers_of(e), e.comparisons, probability_text(e.log_p_beta),
+                        probability_text(e.log_p_permutation), probability_text(e.log_p));
+  }
+  return text;
+}
+
+std::string angle_table(const Comparison& comparison) {
+  std::string text;
+  std::size_t rows = 0;
+  for (const Evidence& e : comparison.evidence) rows = std::max(rows, e.angles_degrees.size());
+  if (rows == 0) return text;
+  text += fmt::format("\n{:<7}", "layer");
+  for (const Evidence& e : comparison.evidence)
+    if (!e.angles_degrees.empty()) text += fmt::format("{:>18}", evidence_name(e.kind));
+  text += "\n";
+  for (std::size_t i = 0; i < rows; ++i) {
+    text += fmt::format("{:<7}", i + 1);
+    for (const Evidence& e : comparison.evidence) {
+      if (e.angles_degrees.empty()) continue;
+      const bool exists = i < e.angles_degrees.size() && std::isfinite(e.angles_degrees[i]);
+      text += exists ? fmt::format("{:>17.1f}°", e.angles_degrees[i]) : fmt::format("{:>18}", "–");
+    }
+    text += "\n";
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string probability_text(double log_p) {
+  if (log_p > std::log(1e-3)) return fmt::format("{:.2g}", std::exp(log_p));
+  if (!std::isfinite(log_p)) return "0";
+  const double log10_p = log_p / std::numbers::ln10;
+  double exponent = std::floor(log10_p);
+  double digit = std::round(10 * std::pow(10, log10_p - exponent)) / 10;
+  if (digit >= 10) digit = 1, ++exponent;
+  return fmt::format("{:g}e{:.0f}", digit, exponent);
+}
 
 std::string signature_text(const Signature& signature) {
   std::string text =
@@ -14,6 +95,43 @@ std::string signature_text(const Signature& signature) {
           : "vocabulary: none (no tokenizer): models of other widths, or with permuted dimensions, cannot be "
             "compared with it\n";
   text += fmt::format("weights: fingerprint {}\n", signature.fingerprint);
+  return text;
+}
+
+std::string verdict_sentence(const Comparison& comparison) {
+  const std::string p = comparison.log_p ? probability_text(*comparison.log_p) : "";
+  switch (comparison.verdict) {
+    case Verdict::kSameWeights:
+      return "the same weights: the fingerprints are equal";
+    case Verdict::kRelated:
+      return fmt::format("related: one was made from the other, or both from a common ancestor (p = {})", p);
+    case Verdict::kSuspicious:
+      return fmt::format("suspicious: closer than unrelated models usually are, no proof (p = {})", p);
+    case Verdict::kNoEvidence:
+      return fmt::format("no evidence of a common origin (p = {}); that is no proof of independence", p);
+    case Verdict::kNotComparable:
+      break;
+  }
+  return "not comparable: neither directions nor vocabularies of the two can be held against each other";
+}
+
+std::string comparison_text(const Comparison& comparison) {
+  std::string text = fmt::format("{}\n{}\n\n{}\n", described(comparison.a), described(comparison.b),
+                                 verdict_sentence(comparison));
+  if (comparison.carried_by)
+    text += fmt::format("Carried by {} ({}).\n", evidence_name(*comparison.carried_by),
+                        kind_in_words(*comparison.carried_by));
+  if (comparison.log_p) text += "\n" + evidence_table(comparison);
+  std::string missing;
+  for (const Evidence& e : comparison.evidence)
+    if (!e.compared())
+      missing += fmt::format("not compared: {}: {}\n", evidence_name(e.kind), e.not_compared);
+  if (!missing.empty()) text += "\n" + missing;
+  text += angle_table(comparison);
+  if (comparison.log_p && *comparison.log_p < std::log(kPermutationTested))
+    text += fmt::format(
+        "\nBelow p = {:g} the laws of chance are extrapolated: read such a p as \"very small\".\n",
+        kPermutationTested);
   return text;
 }
 

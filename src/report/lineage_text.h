@@ -2,11 +2,25 @@
 
 #include <string>
 
+#include "lineage/compare.h"
 #include "lineage/signature.h"
 
 namespace defectoscope {
 
 /// What a signature holds, for a person: a few lines.
 std::string signature_text(const Signature& signature);
+
+/// The verdict in words, the evidence as a table, what was not compared and why, angles of every layer.
+std::string comparison_text(const Comparison& comparison);
+
+/// Schema "defectoscope.compare/1" (docs/schema/compare.schema.json). A p-value that underflows is 0 there;
+/// its logarithm stands beside it.
+std::string comparison_json(const Comparison& comparison);
+
+/// A verdict in one sentence.
+std::string verdict_sentence(const Comparison& comparison);
+
+/// A probability from its natural logarithm, at any size: "0.31", "2.4e-17", "1e-1203".
+std::string probability_text(double log_p);
 
 }  // namespace defectoscope

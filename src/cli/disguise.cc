@@ -1,0 +1,76 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+
+#include "base/error.h"
+#include "cli/app.h"
+#include "cli/common.h"
+#include "lineage/attacks.h"
+
+namespace defectoscope {
+namespace {
+
+std::string described_attacks() {
+  std::string text = "Attacks that leave the outputs as they are:\n";
+  bool damaging = false;
+  for (const Attack& attack : attacks()) {
+    if (!attack.preserves_function && !damaging) {
+      text += "Attacks that damage:\n";
+      damaging = true;
+    }
+    text += fmt::format("  {}: {}", attack.name, attack.what);
+    if (!attack.strength_means.empty())
+      text += fmt::format("; strength: {}, by default {:g}", attack.strength_means, attack.default_strength);
+    text += "\n";
+  }
+  return text;
+}
+
+}  // namespace
+
+void add_disguise(CLI::App& app) {
+  struct DisguiseCommand {
+    CommonOptions common;
+    std::vector<std::string> attacks;
+    std::string out, with;
+    std::uint64_t seed = 0;
+  };
+  CLI::App* command = app.add_subcommand(
+      "disguise",
+      "Write a model as someone would who hides where it comes from, to test `compare` or your own tool");
+  auto options = std::make_shared<DisguiseCommand>();
+  add_model(*command, options->common, false);
+  command
+      ->add_option("--attack", options->attacks,
+                   "NAME or NAME:STRENGTH; again for more, done in the order given")
+      ->required()
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->type_name("ATTACK");
+  command->add_option("--out", options->out, "The folder to write, empty or new")
+      ->required()
+      ->type_name("DIR");
+  command->add_option("--with", options->with, "The other model of `interpolate`")->type_name("PATH");
+  command->add_option("--seed", options->seed, "Chooses permutations, rotations, noise")
+      ->capture_default_str()
+      ->type_name("S");
+  add_threads(*command, options->common);
+  command->footer(described_attacks());
+  command->callback([options] {
+    apply(options->common);
+    std::vector<ChosenAttack> chosen;
+    for (const std::string& text : options->attacks) chosen.push_back(parse_attack(text));
+    EditableModel model(Model::open(model_folder(options->common.model)));
+    std::unique_ptr<EditableModel> other;
+    if (!options->with.empty())
+      other = std::make_unique<EditableModel>(Model::open(model_folder(options->with)));
+    for (std::size_t i = 0; i < chosen.size(); ++i) {
+      Random random(options->seed, i);
+      chosen[i].attack->apply(model, {chosen[i].strength, random, other.get()});
+    }
+    model.write(options->out);
+    fmt::print("{}: written, {} layers of width {}\n", options->out, model.config().layers,
+               model.config().hidden_size);
+  });
+}
+
+}  // namespace defectoscope

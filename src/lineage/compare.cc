@@ -1,0 +1,257 @@
+#include "lineage/compare.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numbers>
+#include <numeric>
+
+#include "analysis/angle.h"
+#include "base/error.h"
+#include "kernels/pointwise.h"
+#include "lineage/null_law.h"
+#include "spectral/basis.h"
+
+namespace defectoscope {
+namespace {
+
+constexpr Index kClosestPairs = 8;
+constexpr double kClip = 3;
+const double kLogRelated = std::log(1e-4), kLogSuspicious = std::log(0.01);
+
+ComparedModel compared_model(const Signature& s) {
+  return {s.model, s.family, s.fingerprint, s.hidden_size, s.layers, s.tokens()};
+}
+
+bool exists(std::span<const float> direction) { return norm(direction) > 0; }
+
+/// Adds one angle to the evidence.
+void count(Evidence& evidence, std::span<const float> x, std::span<const float> y, Index layer_a,
+           Index layer_b, double degrees) {
+  const double beta = log_beta_tail(degrees, evidence.dimension);
+  const double permutation = log_permutation_tail(x, y);
+  evidence.log_p_beta = std::min(evidence.log_p_beta, beta);
+  evidence.log_p_permutation = std::min(evidence.log_p_permutation, permutation);
+  evidence.log_p = std::min(evidence.log_p, std::max(beta, permutation));
+  if (degrees < evidence.distance_degrees || evidence.comparisons == 0) {
+    evidence.distance_degrees = degrees;
+    evidence.layer_a = layer_a;
+    evidence.layer_b = layer_b;
+  }
+  ++evidence.comparisons;
+}
+
+/// min(1, n · p) of what count() collected.
+void correct(Evidence& evidence) {
+  const double factor = std::log(static_cast<double>(std::max<Index>(1, evidence.comparisons)));
+  for (double* log_p : {&evidence.log_p_beta, &evidence.log_p_permutation, &evidence.log_p})
+    *log_p = std::min(0.0, *log_p + factor);
+}
+
+/// Same-numbered rows of two matrices, where `part` says so.
+template <typename Part>
+Evidence same_layers(EvidenceKind kind, const Matrix& a, const Matrix& b, double dimension, Part part) {
+  Evidence evidence{.kind = kind, .not_compared = {}, .angles_degrees = {}, .dimension = dimension};
+  for (Index i = 0; i < std::min(a.rows(), b.rows()); ++i) {
+    evidence.angles_degrees.push_back(std::numeric_limits<double>::quiet_NaN());
+    if (!part(i) || !exists(a.row(i)) || !exists(b.row(i))) continue;
+    const double degrees = acute_angle_degrees(a.row(i), b.row(i));
+    evidence.angles_degrees.back() = degrees;
+    count(evidence, a.row(i), b.row(i), i, i, degrees);
+  }
+  correct(evidence);
+  return evidence;
+}
+
+Evidence any_layers(const Matrix& a, const Matrix& b, double dimension) {
+  Evidence evidence{
+      .kind = EvidenceKind::kAnyLayers, .not_compared = {}, .angles_degrees = {}, .dimension = dimension};
+  DoubleMatrix cosines(a.rows(), b.rows());
+  rows_by_rows(to_double(a), to_double(b), cosines);
+  std::vector<std::pair<Index, Index>> pairs;
+  for (Index i = 0; i < a.rows(); ++i)
+    for (Index k = 0; k < b.rows(); ++k)
+      if (exists(a.row(i)) && exists(b.row(k))) pairs.emplace_back(i, k);
+  // Only the closest can have the smallest p that is looked for; the correction is for all.
+  const auto closest = pairs.begin() + std::min<std::ptrdiff_t>(kClosestPairs, std::ssize(pairs));
+  std::partial_sort(pairs.begin(), closest, pairs.end(), [&](const auto& p, const auto& q) {
+    const double x = std::abs(cosines(p.first, p.second)), y = std::abs(cosines(q.first, q.second));
+    return x != y ? x > y : p < q;
+  });
+  for (auto pair = pairs.begin(); pair != closest; ++pair) {
+    const auto x = a.row(pair->first), y = b.row(pair->second);
+    count(evidence, x, y, pair->first, pair->second, acute_angle_degrees(x, y));
+  }
+  evidence.comparisons = std::ssize(pairs);
+  correct(evidence);
+  return evidence;
+}
+
+/// Columns of the tokens that both signatures have.
+struct SharedTokens {
+  std::vector<Index> a, b;
+  SharedTokens(const Signature& x, const Signature& y) {
+    std::size_t i = 0, k = 0;
+    while (i < x.token_hashes.size() && k < y.token_hashes.size()) {
+      if (x.token_hashes[i] == y.token_hashes[k]) {
+        a.push_back(static_cast<Index>(i++));
+        b.push_back(static_cast<Index>(k++));
+      } else if (x.token_hashes[i] < y.token_hashes[k]) {
+        ++i;
+      } else {
+        ++k;
+      }
+    }
+  }
+  Index size() const { return std::ssize(a); }
+};
+
+/// The columns named, each row without its mean and with entries beyond three times its rms brought back to
+/// that: the same few tokens (newline, '.') stick out in unrelated models.
+Matrix columns(const Matrix& rows, const std::vector<Index>& chosen) {
+  Matrix out(rows.rows(), std::ssize(chosen));
+  for (Index r = 0; r < rows.rows(); ++r) {
+    const auto row = out.row(r);
+    for (std::size_t i = 0; i < chosen.size(); ++i) row[i] = rows(r, chosen[i]);
+    const double mean = std::accumulate(row.begin(), row.end(), 0.0) / static_cast<double>(row.size());
+    for (float& x : row) x = static_cast<float>(x - mean);
+    const auto limit = static_cast<float>(kClip * norm(row) / std::sqrt(static_cast<double>(row.size())));
+    for (float& x : row) x = std::clamp(x, -limit, limit);
+  }
+  return out;
+}
+
+Evidence not_compared(EvidenceKind kind, std::string reason) {
+  return {.kind = kind, .not_compared = std::move(reason), .angles_degrees = {}};
+}
+
+bool is_explosion_like(const Signature& s, Index layer) {
+  return s.singular_values(layer, 0) >= kExplosionGap * s.singular_values(layer, 1);
+}
+
+void compare_directions(const Signature& a, const Signature& b, std::vector<Evidence>& list) {
+  if (a.hidden_size != b.hidden_size) {
+    const std::string reason =
+        fmt::format("hidden states of different width ({} and {})", a.hidden_size, b.hidden_size);
+    for (const EvidenceKind kind : {EvidenceKind::kLayers, EvidenceKind::kFfns,
+                                    EvidenceKind::kExplosionLayers, EvidenceKind::kAnyLayers})
+      list.push_back(not_compared(kind, reason));
+    return;
+  }
+  // Right for LayerNorm, whose directions have no mean, and a little cautious for the others.
+  const auto dimension = static_cast<double>(a.hidden_size - 1);
+  const auto all = [](Index) { return true; };
+  const auto explosion = [&](Index i) { return is_explosion_like(a, i) && is_explosion_like(b, i); };
+  list.push_back(same_layers(EvidenceKind::kLayers, a.left, b.left, dimension, all));
+  list.push_back(same_layers(EvidenceKind::kFfns, a.ffn_left, b.ffn_left, dimension, all));
+  list.push_back(same_layers(EvidenceKind::kExplosionLayers, a.left, b.left, dimension, explosion));
+  list.push_back(any_layers(a.left, b.left, dimension));
+  for (Evidence& evidence : list)
+    if (evidence.comparisons == 0)
+      evidence.not_compared = evidence.kind == EvidenceKind::kExplosionLayers
+                                  ? "no layer amplifies one direction above all others in both models"
+                                  : "no layer has a direction in both models";
+}
+
+void compare_tokens(const Signature& a, const Signature& b, const SharedTokens& shared,
+                    std::vector<Evidence>& list) {
+  std::string reason;
+  if (a.tokens() == 0 || b.tokens() == 0)
+    reason = fmt::format("no vocabulary in the signature of {}", a.tokens() == 0 ? a.model : b.model);
+  else if (shared.size() < kLeastSharedTokens)
+    reason = fmt::format("different vocabularies: {} shared tokens among {} and {} sampled, {} needed",
+                         shared.size(), a.tokens(), b.tokens(), kLeastSharedTokens);
+  if (!reason.empty()) {
+    list.push_back(not_compared(EvidenceKind::kTokens, reason));
+    list.push_back(not_compared(EvidenceKind::kFfnTokens, reason));
+    return;
+  }
+  const double dimension =
+      std::min({a.token_dimension, b.token_dimension, static_cast<double>(shared.size() - 1)});
+  const auto all = [](Index) { return true; };
+  for (const auto& [kind, of] : {std::pair(EvidenceKind::kTokens, &Signature::token_left),
+                                 std::pair(EvidenceKind::kFfnTokens, &Signature::token_ffn_left)}) {
+    list.push_back(same_layers(kind, columns(a.*of, shared.a), columns(b.*of, shared.b), dimension, all));
+    if (list.back().comparisons == 0) list.back().not_compared = "no layer has a direction in both models";
+  }
+}
+
+Verdict verdict_of(const Comparison& comparison) {
+  if (!comparison.a.fingerprint.empty() && comparison.a.fingerprint == comparison.b.fingerprint)
+    return Verdict::kSameWeights;
+  if (!comparison.log_p) return Verdict::kNotComparable;
+  if (*comparison.log_p < kLogRelated) return Verdict::kRelated;
+  return *comparison.log_p < kLogSuspicious ? Verdict::kSuspicious : Verdict::kNoEvidence;
+}
+
+}  // namespace
+
+std::string evidence_name(EvidenceKind kind) {
+  switch (kind) {
+    case EvidenceKind::kLayers:
+      return "layers";
+    case EvidenceKind::kFfns:
+      return "ffns";
+    case EvidenceKind::kExplosionLayers:
+      return "explosion-layers";
+    case EvidenceKind::kAnyLayers:
+      return "any-layers";
+    case EvidenceKind::kTokens:
+      return "tokens";
+    case EvidenceKind::kFfnTokens:
+      break;
+  }
+  return "ffn-tokens";
+}
+
+std::string verdict_name(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::kSameWeights:
+      return "same-weights";
+    case Verdict::kRelated:
+      return "related";
+    case Verdict::kSuspicious:
+      return "suspicious";
+    case Verdict::kNoEvidence:
+      return "no-evidence";
+    case Verdict::kNotComparable:
+      break;
+  }
+  return "not-comparable";
+}
+
+Comparison compare(const Signature& a, const Signature& b) {
+  if (a.form != b.form)
+    throw Error(ErrorKind::kUsage,
+                {.what = "signatures of different form cannot be compared",
+                 .expected = fmt::format("{} form, as {}", signature_form_name(a.form), a.model),
+                 .got = fmt::format("{} form of {}", signature_form_name(b.form), b.model),
+                 .hint = "make both with, or both without, --paper-parity"});
+  Comparison comparison;
+  comparison.a = compared_model(a);
+  comparison.b = compared_model(b);
+  comparison.form = a.form;
+  compare_directions(a, b, comparison.evidence);
+  const SharedTokens shared(a, b);
+  comparison.shared_tokens = shared.size();
+  compare_tokens(a, b, shared, comparison.evidence);
+
+  if (comparison.evidence.front().compared())
+    comparison.distance_degrees = comparison.evidence.front().distance_degrees;
+  Index kinds = 0;
+  for (const Evidence& evidence : comparison.evidence) {
+    if (!evidence.compared()) continue;
+    ++kinds;
+    if (comparison.log_p && evidence.log_p >= *comparison.log_p) continue;
+    comparison.log_p = evidence.log_p;
+    comparison.carried_by = evidence.kind;
+  }
+  if (comparison.log_p)
+    comparison.log_p = std::min(0.0, *comparison.log_p + std::log(static_cast<double>(kinds)));
+  comparison.verdict = verdict_of(comparison);
+  return comparison;
+}
+
+}  // namespace defectoscope

@@ -1,0 +1,81 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lineage/signature.h"
+
+namespace defectoscope {
+
+/// What two signatures are compared by.
+enum class EvidenceKind {
+  kLayers,           ///< L's directions of same-numbered layers: the paper's distance
+  kFfns,             ///< directions of F alone, which scaling the residual does not turn
+  kExplosionLayers,  ///< kLayers where both models' L amplifies one direction above all others
+  kAnyLayers,        ///< L's directions, every layer against every other: layers dropped, inserted, moved
+  kTokens,           ///< E·u of L over shared vocabulary: any width, any basis of the hidden space
+  kFfnTokens         ///< E·u of F alone
+};
+inline constexpr int kEvidenceKinds = 6;
+/// "layers", "ffns", …: what JSON and the terminal call it.
+std::string evidence_name(EvidenceKind kind);
+
+/// σ1/σ2 of L from which a layer counts as explosion-like.
+inline constexpr float kExplosionGap = 2;
+/// Fewer shared tokens than these are not compared.
+inline constexpr Index kLeastSharedTokens = 32;
+
+/// One kind of evidence. Logarithms are natural ones of probabilities, at most 0.
+struct Evidence {
+  EvidenceKind kind = EvidenceKind::kLayers;
+  std::string not_compared;  ///< why not; empty where it was, and then the rest exists
+  std::vector<double>
+      angles_degrees;            ///< of same-numbered layers; NaN where not part of it; empty for kAnyLayers
+  double distance_degrees = 90;  ///< the smallest of the angles compared
+  Index layer_a = 0, layer_b = 0;  ///< 0-based, where it was
+  Index comparisons = 0;           ///< angles looked at
+  double dimension = 0;            ///< of the Beta law
+  double log_p_beta = 0;           ///< min(1, comparisons · smallest p) under the Beta law alone
+  double log_p_permutation = 0;    ///< the same under the permutation law alone
+  double log_p = 0;                ///< the same with each angle's larger p of the two
+  bool compared() const { return not_compared.empty(); }
+};
+
+enum class Verdict {
+  kSameWeights,   ///< the fingerprints are equal
+  kRelated,       ///< p < 1e-4
+  kSuspicious,    ///< p < 0.01
+  kNoEvidence,    ///< p ≥ 0.01: unrelated, or related in a way that the signatures do not show
+  kNotComparable  ///< nothing could be compared
+};
+std::string verdict_name(Verdict verdict);  ///< "same-weights", "related", …
+
+/// Of a signature, what a report of a comparison repeats.
+struct ComparedModel {
+  std::string model, family, fingerprint;
+  Index hidden_size = 0, layers = 0, tokens = 0;
+};
+
+struct Comparison {
+  ComparedModel a, b;
+  SignatureForm form = SignatureForm::kCanonical;
+  Index shared_tokens = 0;
+  std::vector<Evidence> evidence;  ///< one of each kind, in their order
+  /// The paper's distance: Evidence::distance_degrees of kLayers; none for models of different width.
+  std::optional<double> distance_degrees;
+  /// min(1, K · smallest Evidence::log_p) over the K kinds compared; none where nothing was.
+  std::optional<double> log_p;
+  std::optional<EvidenceKind> carried_by;  ///< the kind of that smallest
+  Verdict verdict = Verdict::kNotComparable;
+};
+
+/// Compares in O(layers² · d); about 10 ms for 32 layers of width 4096. The distance is the paper's
+/// (section 5.2): minimum over same-numbered layers of the acute angle of left singular directions. p-values:
+/// per angle the larger of log_beta_tail (dimension d − 1, for tokens the smaller token_dimension) and
+/// log_permutation_tail (over hidden dimensions, or tokens), times the number of angles, times the number of
+/// kinds: holds however layers and kinds depend on each other. Throws Error(kUsage) where the two are of
+/// different form.
+Comparison compare(const Signature& a, const Signature& b);
+
+}  // namespace defectoscope

@@ -1,0 +1,139 @@
+#include "report/relations_text.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "base/version.h"
+#include "report/lineage_json.h"
+#include "report/lineage_text.h"
+
+namespace defectoscope {
+namespace {
+
+const std::string& name_of(const Relations& r, Index model) {
+  return r.models[static_cast<std::size_t>(model)].model;
+}
+
+std::string clusters_text(const Relations& r) {
+  std::string text;
+  const Index clusters = r.cluster.empty() ? 0 : 1 + *std::ranges::max_element(r.cluster);
+  for (Index c = 0; c < clusters; ++c) {
+    text += fmt::format("cluster {}\n", c + 1);
+    for (std::size_t i = 0; i < r.models.size(); ++i) {
+      if (r.cluster[i] != c) continue;
+      text += "  " + r.models[i].model;
+      if (const auto& parent = r.parents[i])
+        text += fmt::format("  (next to {}, {:.1f}°)", name_of(r, parent->model), parent->distance_degrees);
+      text += "\n";
+    }
+  }
+  return text;
+}
+
+std::string matrix_text(const Relations& r) {
+  std::string text = fmt::format("{:<32}", "distance, degrees");
+  for (std::size_t i = 0; i < r.leaf_order.size(); ++i) text += fmt::format("{:>7}", i + 1);
+  text += "\n";
+  for (std::size_t row = 0; row < r.leaf_order.size(); ++row) {
+    const Index i = r.leaf_order[row];
+    text += fmt::format("{:>3} {:<28}", row + 1, name_of(r, i));
+    for (const Index k : r.leaf_order) {
+      if (i == k) {
+        text += fmt::format("{:>7}", "·");
+      } else if (const Pair& pair = r.pair(i, k); pair.distance_degrees) {
+        text += fmt::format("{:>6.1f}{}", *pair.distance_degrees, pair.related ? "*" : " ");
+      } else {
+        text += fmt::format("{:>7}", "–");
+      }
+    }
+    text += "\n";
+  }
+  return text + "* related: p under 1e-4 after correction for the number of pairs\n";
+}
+
+/// A node's models below its height, indented by depth from the root.
+void draw(const Relations& r, Index node, const std::string& indent, std::string& text) {
+  const Index n = std::ssize(r.models);
+  if (node < n) {
+    text += fmt::format("{}── {}\n", indent, name_of(r, node));
+    return;
+  }
+  const Merge& merge = r.dendrogram[static_cast<std::size_t>(node - n)];
+  text += fmt::format("{}┐ {:.1f}°\n", indent, merge.height_degrees);
+  draw(r, merge.left, indent + "├", text);
+  draw(r, merge.right, indent + "└", text);
+}
+
+std::string quoted(const std::string& text) {
+  if (text.find_first_of(",\"\n") == text.npos) return text;
+  std::string out = "\"";
+  for (const char c : text) out += c == '"' ? "\"\"" : std::string(1, c);
+  return out + "\"";
+}
+
+Json log10_json(const std::optional<double>& log_p) {
+  return log_p ? number(*log_p / std::numbers::ln10) : Json(nullptr);
+}
+
+}  // namespace
+
+std::string relations_text(const Relations& r) {
+  std::string text = clusters_text(r);
+  if (r.models.size() < 2) return text;
+  text += "\n" + matrix_text(r) + "\n";
+  draw(r, std::ssize(r.models) + std::ssize(r.dendrogram) - 1, "", text);
+  return text;
+}
+
+std::string relations_json(const Relations& r) {
+  Json models = Json::array();
+  for (std::size_t i = 0; i < r.models.size(); ++i) {
+    Json model = compared_model_json(r.models[i]);
+    model["cluster"] = r.cluster[i] + 1;
+    model["likely_parent"] = r.parents[i] ? Json(r.parents[i]->model) : Json(nullptr);
+    models.push_back(std::move(model));
+  }
+  Json pairs = Json::array();
+  for (const Pair& pair : r.pairs)
+    pairs.push_back(
+        {{"a", pair.a},
+         {"b", pair.b},
+         {"verdict", verdict_name(pair.comparison.verdict)},
+         {"related", pair.related},
+         {"distance_degrees", number(pair.distance_degrees)},
+         {"paper_distance_degrees", number(pair.comparison.distance_degrees)},
+         {"log10_p_value", log10_json(pair.log_p)},
+         {"carried_by",
+          pair.comparison.carried_by ? Json(evidence_name(*pair.comparison.carried_by)) : Json(nullptr)}});
+  Json dendrogram = Json::array();
+  for (const Merge& merge : r.dendrogram)
+    dendrogram.push_back({{"left", merge.left},
+                          {"right", merge.right},
+                          {"height_degrees", number(merge.height_degrees)},
+                          {"size", merge.size}});
+  const Json json{
+      {"schema", "defectoscope.lineage/1"},  {"program", {{"name", "defectoscope"}, {"version", kVersion}}},
+      {"models", std::move(models)},         {"pairs", std::move(pairs)},
+      {"dendrogram", std::move(dendrogram)}, {"leaf_order", r.leaf_order}};
+  return dump(json) + "\n";
+}
+
+std::string relations_csv(const Relations& r) {
+  std::string text = "a,b,distance_degrees,paper_distance_degrees,log10_p_value,related,carried_by\n";
+  const auto value = [](const std::optional<double>& x) {
+    return x && std::isfinite(*x) ? fmt::format("{:.6g}", *x) : std::string();
+  };
+  for (const Pair& pair : r.pairs) {
+    const auto log10_p = pair.log_p ? std::optional(*pair.log_p / std::numbers::ln10) : std::nullopt;
+    text += fmt::format("{},{},{},{},{},{},{}\n", quoted(name_of(r, pair.a)), quoted(name_of(r, pair.b)),
+                        value(pair.distance_degrees), value(pair.comparison.distance_degrees), value(log10_p),
+                        pair.related ? "true" : "false",
+                        pair.comparison.carried_by ? evidence_name(*pair.comparison.carried_by) : "");
+  }
+  return text;
+}
+
+}  // namespace defectoscope
