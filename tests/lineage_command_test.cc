@@ -95,7 +95,7 @@ TEST_F(LineageCommand, DamagedSignaturesAreRefusedWithAMessage) {
   EXPECT_THAT(outcome.err, HasSubstr("changed after it was written"));
 }
 
-TEST_F(LineageCommand, LineageFindsClustersInTextJsonAndCsv) {
+TEST_F(LineageCommand, LineageFindsClustersInTextJsonTablesAndFigures) {
   for (const char* model : {"llama-base", "llama-base-ft-full", "llama-seed2"})
     ASSERT_EQ(run_defectoscope({"signature", zoo(model), "-o", file(std::string(model) + ".safetensors")})
                   .exit_code,
@@ -103,16 +103,19 @@ TEST_F(LineageCommand, LineageFindsClustersInTextJsonAndCsv) {
   const std::vector<std::string> all{"lineage", file("llama-base.safetensors"),
                                      file("llama-seed2.safetensors"), file("llama-base-ft-full.safetensors")};
   std::vector<std::string> as_json = all;
-  as_json.insert(as_json.end(), {"--json", "--csv", file("pairs.csv")});
+  as_json.insert(as_json.end(), {"--json", "--out", file("out")});
   const Outcome outcome = run_defectoscope(as_json);
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
   const json result = json::parse(outcome.out);
   EXPECT_EQ(result["models"][0]["cluster"], 1);
   EXPECT_EQ(result["models"][1]["cluster"], 2);
   EXPECT_EQ(result["models"][2]["cluster"], 1);
-  const std::string csv = read_file(file("pairs.csv"));
+  const std::string csv = read_file(file("out/tables/lineage-pairs.csv"));
   EXPECT_EQ(std::ranges::count(csv, '\n'), 4);
   EXPECT_THAT(csv, HasSubstr("llama-base,llama-base-ft-full,"));
+  for (const char* written : {"lineage.json", "report.html", "figures/lineage-dendrogram.svg"})
+    EXPECT_TRUE(fs::exists(folder_ / "out" / written)) << written;
+  EXPECT_EQ(read_file(file("out/lineage.json")), outcome.out);
   EXPECT_THAT(run_defectoscope(all).out, HasSubstr("cluster 2\n  llama-seed2\n"));
 }
 

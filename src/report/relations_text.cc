@@ -67,13 +67,6 @@ void draw(const Relations& r, Index node, const std::string& indent, std::string
   draw(r, merge.right, indent + "└", text);
 }
 
-std::string quoted(const std::string& text) {
-  if (text.find_first_of(",\"\n") == text.npos) return text;
-  std::string out = "\"";
-  for (const char c : text) out += c == '"' ? "\"\"" : std::string(1, c);
-  return out + "\"";
-}
-
 Json log10_json(const std::optional<double>& log_p) {
   return log_p ? number(*log_p / std::numbers::ln10) : Json(nullptr);
 }
@@ -119,21 +112,6 @@ std::string relations_json(const Relations& r) {
       {"models", std::move(models)},         {"pairs", std::move(pairs)},
       {"dendrogram", std::move(dendrogram)}, {"leaf_order", r.leaf_order}};
   return dump(json) + "\n";
-}
-
-std::string relations_csv(const Relations& r) {
-  std::string text = "a,b,distance_degrees,paper_distance_degrees,log10_p_value,related,carried_by\n";
-  const auto value = [](const std::optional<double>& x) {
-    return x && std::isfinite(*x) ? fmt::format("{:.6g}", *x) : std::string();
-  };
-  for (const Pair& pair : r.pairs) {
-    const auto log10_p = pair.log_p ? std::optional(*pair.log_p / std::numbers::ln10) : std::nullopt;
-    text += fmt::format("{},{},{},{},{},{},{}\n", quoted(name_of(r, pair.a)), quoted(name_of(r, pair.b)),
-                        value(pair.distance_degrees), value(pair.comparison.distance_degrees), value(log10_p),
-                        pair.related ? "true" : "false",
-                        pair.comparison.carried_by ? evidence_name(*pair.comparison.carried_by) : "");
-  }
-  return text;
 }
 
 }  // namespace defectoscope

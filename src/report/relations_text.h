@@ -3,6 +3,7 @@
 #include <string>
 
 #include "lineage/relations.h"
+#include "report/section.h"
 
 namespace defectoscope {
 
@@ -12,8 +13,8 @@ std::string relations_text(const Relations& relations);
 /// Schema "defectoscope.lineage/1" (docs/schema/lineage.schema.json).
 std::string relations_json(const Relations& relations);
 
-/// A row a pair: a, b, distance_degrees, paper_distance_degrees, log10_p_value, related, carried_by. Empty
-/// fields for what does not exist; names quoted where they need it.
-std::string relations_csv(const Relations& relations);
+/// The same as charts and tables: distances in the dendrogram's order, the dendrogram, each model's angles to
+/// the first named layer by layer; models, pairs.
+Section relations_section(const Relations& relations);
 
 }  // namespace defectoscope

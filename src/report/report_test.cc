@@ -4,10 +4,6 @@
 
 #include <filesystem>
 #include <limits>
-#include <valijson/adapters/nlohmann_json_adapter.hpp>
-#include <valijson/schema.hpp>
-#include <valijson/schema_parser.hpp>
-#include <valijson/validator.hpp>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -18,6 +14,7 @@
 #include "report/scan_report.h"
 #include "report/scan_sections.h"
 #include "report/section_json.h"
+#include "report/test_schema.h"
 
 namespace defectoscope {
 namespace {
@@ -79,26 +76,6 @@ ScanResult nothing_found() {
     layer.residual = std::numeric_limits<double>::quiet_NaN();
   }
   return r;
-}
-
-std::string schema_complaints(const std::string& text, const char* schema_file) {
-  const Json schema_json =
-      Json::parse(read_file(std::filesystem::path(DEFECTOSCOPE_SOURCE_DIR) / "docs/schema" / schema_file));
-  // valijson reads plain nlohmann::json.
-  const auto plain_schema = nlohmann::json::parse(schema_json.dump());
-  const auto document = nlohmann::json::parse(text);
-  valijson::Schema schema;
-  valijson::SchemaParser parser;
-  parser.populateSchema(valijson::adapters::NlohmannJsonAdapter(plain_schema), schema);
-  valijson::Validator validator;
-  valijson::ValidationResults results;
-  validator.validate(schema, valijson::adapters::NlohmannJsonAdapter(document), &results);
-  std::string complaints;
-  for (valijson::ValidationResults::Error error; results.popError(error);) {
-    for (const std::string& part : error.context) complaints += part;
-    complaints += ": " + error.description + "\n";
-  }
-  return complaints;
 }
 
 TEST(ScanJson, KeepsItsSchema) {
