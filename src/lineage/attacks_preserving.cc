@@ -74,7 +74,8 @@ std::vector<NormWithReaders> norms_with_readers(EditableModel& model) {
     if (model.attention_norm(i).defined()) all.push_back({model.attention_norm(i), attention});
     if (model.ffn_norm(i).defined()) all.push_back({model.ffn_norm(i), ffn});
   }
-  if (model.lm_head() != nullptr) all.push_back({model.final_norm(), {model.lm_head()}});
+  if (model.lm_head() != nullptr && model.final_norm().defined())
+    all.push_back({model.final_norm(), {model.lm_head()}});
   return all;
 }
 
@@ -182,6 +183,7 @@ void rescale_neurons(EditableModel& model, const AttackInput& input) {
 
 void reparametrise_values(EditableModel& model, const AttackInput& input) {
   const ModelConfig& config = model.config();
+  if (config.qkv_limit != 0) refuse("value-output", "values are clipped");
   const Index dim = config.head_dim, queries = config.heads / config.kv_heads;
   for (Index i = 0; i < config.layers; ++i) {
     const EditableModel::Part value = model.value(i);
@@ -219,11 +221,12 @@ void reparametrise_values(EditableModel& model, const AttackInput& input) {
 
 void permute_heads(EditableModel& model, const AttackInput& input) {
   const ModelConfig& config = model.config();
+  if (model.config().qk_norm != QkNorm::kNone)
+    refuse("head-permutation", "queries and keys pass norms of their own");
   if (model.architecture().position == PositionKind::kAlibi)
     refuse("head-permutation", "ALiBi gives every head its own slope");
   const Index dim = config.head_dim, queries = config.heads / config.kv_heads;
   for (Index i = 0; i < config.layers; ++i) {
-    if (model.has_query_norm(i)) refuse("head-permutation", "queries and keys pass norms of their own");
     const std::vector<Index> groups = random_order(config.kv_heads, input.random);
     const std::vector<Index> wide = block_order(groups, queries * dim), narrow = block_order(groups, dim);
     permute_rows(model.query(i), wide);

@@ -51,7 +51,7 @@ Signature signature_of(const std::filesystem::path& folder, SignatureForm form =
 }
 
 TEST(Attacks, FunctionPreservingOnesPreserveLogits) {
-  for (const std::string name : {"llama-base", "gpt2-mini", "llama-window"}) {
+  for (const std::string name : {"llama-base", "gpt2-mini", "neox-mini"}) {
     const Matrix before = logits_of(Model::open(kZoo + name));
     for (const Attack& a : attacks()) {
       if (!a.preserves_function) continue;
@@ -59,7 +59,7 @@ TEST(Attacks, FunctionPreservingOnesPreserveLogits) {
       try {
         attack(model, a.name);
       } catch (const Error& refused) {
-        EXPECT_EQ(name, "gpt2-mini") << a.name << ": " << refused.what();
+        EXPECT_NE(name, "llama-base") << a.name << ": " << refused.what();
         EXPECT_EQ(refused.kind(), ErrorKind::kUsage);
         continue;
       }

@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
-#include "kernels/convert.h"
+#include "lineage/embedded_tokens.h"
 #include "linearize/layer_parts.h"
 #include "model/model.h"
 
@@ -59,16 +59,17 @@ double embedding_rms(const Model& model) {
   const Index tiles = (embedding.rows + kRowTile - 1) / kRowTile;
   std::vector<double> sums(static_cast<std::size_t>(tiles), 0.0);
   parallel_for(tiles, [&](Index tile) {
-    std::vector<float> row(static_cast<std::size_t>(embedding.cols));
-    const MatrixView view(row.data(), 1, embedding.cols);
-    for (Index r = tile * kRowTile; r < std::min(embedding.rows, (tile + 1) * kRowTile); ++r) {
-      widen_rows(embedding, r, 1, row.data(), embedding.cols);
-      if (centred) centre(view);
-      for (const float value : row)
+    std::vector<TokenId> ids;
+    for (Index r = tile * kRowTile; r < std::min(embedding.rows, (tile + 1) * kRowTile); ++r)
+      ids.push_back(static_cast<TokenId>(r));
+    Matrix rows = embedded_tokens(model, ids);
+    if (centred) centre(rows);
+    for (Index r = 0; r < rows.rows(); ++r)
+      for (const float value : rows.row(r))
         sums[static_cast<std::size_t>(tile)] += static_cast<double>(value) * static_cast<double>(value);
-    }
   });
-  const double entries = static_cast<double>(embedding.rows) * static_cast<double>(embedding.cols);
+  const double entries =
+      static_cast<double>(embedding.rows) * static_cast<double>(model.config().hidden_size);
   const double rms = std::sqrt(std::accumulate(sums.begin(), sums.end(), 0.0) / entries);
   if (!std::isfinite(rms) || rms <= 0)
     throw_bad_input({.what = "the embedding has no scale to measure the layers by",

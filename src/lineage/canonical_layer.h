@@ -6,10 +6,10 @@ namespace defectoscope {
 
 class Model;
 
-/// Root mean square of the embedding's entries, each row less its mean where the family's norms centre. What
-/// every writer of the residual is measured by. 1 for families whose blocks end in a norm (post-LN): there
-/// the norm sets the scale, and no other scale is free. Throws Error(kBadInput) on an embedding that is zero
-/// or not finite. Cost: one pass over the embedding.
+/// Root mean square of the embedded vocabulary's entries (embedded_tokens), each row less its mean where the
+/// family's norms centre. What every writer of the residual is measured by. 1 for families whose blocks end
+/// in a norm (post-LN): there the norm sets the scale, and no other scale is free. Throws Error(kBadInput) on
+/// an embedding that is zero or not finite. Cost: one pass over the embedding.
 double embedding_rms(const Model& model);
 
 /// What the forms of a layer are made canonical by.

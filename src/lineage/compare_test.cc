@@ -46,8 +46,8 @@ TEST(CompareZoo, SnapshotsOrderThemselvesAlongTheTraining) {
 }
 
 TEST(CompareZoo, IndependentlyTrainedModelsAreNotRelated) {
-  for (const char* name :
-       {"llama-seed2", "llama-window", "gpt2-mini", "bidirectional-prenorm", "llama-distilled"}) {
+  for (const char* name : {"llama-seed2", "llama-window", "gpt2-mini", "neox-mini", "bidirectional-prenorm",
+                           "llama-distilled"}) {
     const Comparison c = compared("llama-base", name);
     EXPECT_EQ(c.verdict, Verdict::kNoEvidence) << name;
     EXPECT_GT(*c.log_p, kOneHundredth) << name;
@@ -64,8 +64,9 @@ TEST(CompareZoo, AGrownModelIsLinkedToItsOriginThroughTheVocabulary) {
 }
 
 TEST(CompareZoo, AllUnrelatedPairsStayAboveOnePercent) {
-  const std::vector<std::string> unrelated{"llama-base", "llama-seed2",           "llama-window",
-                                           "gpt2-mini",  "bidirectional-prenorm", "llama-distilled"};
+  const std::vector<std::string> unrelated{"llama-base",     "llama-seed2", "llama-window",
+                                           "gpt2-mini",      "neox-mini",   "bidirectional-prenorm",
+                                           "llama-distilled"};
   for (std::size_t i = 0; i < unrelated.size(); ++i)
     for (std::size_t k = 0; k < i; ++k)
       EXPECT_GT(*compared(unrelated[i], unrelated[k]).log_p, kOneHundredth)

@@ -59,6 +59,28 @@ bool is_turned(const ArchitectureSpec& row, std::string_view prefix, const std::
   return false;
 }
 
+/// Some families have parts that the attacks would have to change and do not know.
+void require_known_parts(const ModelConfig& config) {
+  const ArchitectureSpec& row = *config.architecture;
+  const char* part = nullptr;
+  if (!row.experts.spellings.empty()) part = "experts";
+  if (row.latent_attention) part = "latent attention";
+  if (config.embedding_size != 0 && config.embedding_size != config.hidden_size)
+    part = "a projected embedding";
+  if (config.token_types > 0) part = "token types";
+  if (!row.norm_weights) part = "norms without weights";
+  if (config.value_dim != 0 && config.value_dim != config.head_dim) part = "values of their own width";
+  if (!row.names.sinks.empty()) part = "attention sinks";
+  if (!row.names.head_dense.empty()) part = "a layer before the head";
+  if (config.qk_norm == QkNorm::kOwnPerHead) part = "norms of every head";
+  if (row.up_offset != 0 || config.ffn_clamp != 0) part = "an FFN of its own form";
+  if (part != nullptr)
+    throw Error(ErrorKind::kUsage,
+                ErrorParts{.what = "this family cannot be disguised yet",
+                           .got = std::string(row.name) + ", which has " + part,
+                           .hint = "LLaMA, Mistral, Qwen2, Phi-3, Gemma, GPT-2, GPT-NeoX and their kin can"});
+}
+
 void require_empty(const fs::path& folder) {
   std::error_code error;
   if (fs::exists(folder, error) && (!fs::is_directory(folder, error) || !fs::is_empty(folder, error)))
@@ -76,11 +98,13 @@ EditableModel::EditableModel(const Model& model) : config_(model.config()), sour
                      .file = source_.string(),
                      .expected = "a folder with config.json",
                      .hint = "convert the model first"});
+  require_known_parts(config_);
   json_ = nlohmann::ordered_json::parse(read_file(source_ / "config.json"));
   prefix_ = find_prefix(architecture(), model.checkpoint());
   tokenizer_files_ = inspect_model(source_).tokenizer_files;
   for (const TensorSlot& slot : tensor_plan(config_, prefix_)) {
-    const std::optional<Tensor> tensor = model.checkpoint().find(slot.name);
+    const std::optional<Tensor> tensor =
+        model.checkpoint().find(stored_name(architecture(), model.checkpoint(), slot.name));
     if (!tensor) continue;
     const auto rank = std::ssize(tensor->shape);
     Matrix values(rank == 1 ? 1 : tensor->shape[0], tensor->shape.back());
@@ -170,9 +194,6 @@ EditableModel::Norm EditableModel::ffn_post_norm(Index layer) {
 }
 EditableModel::Norm EditableModel::embedding_norm() { return norm(architecture().names.embedding_norm, 0); }
 EditableModel::Norm EditableModel::final_norm() { return norm(architecture().names.final_norm, 0); }
-bool EditableModel::has_query_norm(Index layer) {
-  return find(architecture().names.query_norm, layer) != nullptr;
-}
 
 Matrix& EditableModel::embedding() { return *find(architecture().names.embedding, 0); }
 Matrix* EditableModel::position_embedding() { return find(architecture().names.position_embedding, 0); }

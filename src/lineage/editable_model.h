@@ -43,7 +43,6 @@ class EditableModel {
   Norm attention_norm(Index layer), ffn_norm(Index layer), attention_post_norm(Index layer),
       ffn_post_norm(Index layer);
   Norm embedding_norm(), final_norm();
-  bool has_query_norm(Index layer);
 
   Matrix& embedding();
   Matrix* position_embedding();  ///< null where there is none

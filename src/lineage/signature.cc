@@ -7,6 +7,7 @@
 #include "base/random.h"
 #include "checkpoint/checkpoint.h"
 #include "lineage/canonical_layer.h"
+#include "lineage/embedded_tokens.h"
 #include "lineage/signature_file.h"
 #include "model/model.h"
 #include "spectral/singular.h"
@@ -80,7 +81,7 @@ Signature compute_signature(const Model& model, const Tokenizer* tokenizer, cons
 
   if (tokenizer != nullptr) {
     TokenSample sample = sample_tokens(*tokenizer, config.vocab_size, options.tokens);
-    const TokenProjector projector(model.embedding(), sample, options.removed);
+    const TokenProjector projector(embedded_tokens(model, sample.ids), options.removed);
     signature.token_left = projector.signatures(signature.left);
     signature.token_ffn_left = projector.signatures(signature.ffn_left);
     signature.token_dimension = projector.effective_dimension();

@@ -72,7 +72,7 @@ void expect_same(const Matrix& a, const Matrix& b) {
 }
 
 TEST(Signature, DirectionsAreThoseOfLapackOnTheExplicitCanonicalLayer) {
-  for (const std::string name : {"llama-base", "gpt2-mini"}) {
+  for (const std::string name : {"llama-base", "gpt2-mini", "neox-mini"}) {
     const Model model = Model::open(kZoo + name);
     const Signature signature = signature_of(name);
     const Canonical canonical = canonical_of(model);
@@ -148,10 +148,8 @@ TEST(TokenProjector, RotatingTheHiddenSpaceChangesNothing) {
   for (const Index n : {20, 60}) {  // fewer tokens than dimensions, and more
     const Matrix embedding = random_rows(n, d, 1), u = random_rows(2, d, 2);
     const DoubleMatrix q = random_rotation(d);
-    TokenSample sample;
-    for (Index i = 0; i < n; ++i) sample.ids.push_back(static_cast<TokenId>(i));
-    const TokenProjector here(make_weight_matrix(embedding), sample, 3);
-    const TokenProjector there(make_weight_matrix(rotated(embedding, q)), sample, 3);
+    const TokenProjector here(embedding, 3);
+    const TokenProjector there(rotated(embedding, q), 3);
     const Matrix s = here.signatures(u), t = there.signatures(rotated(u, q));
     for (Index r = 0; r < 2; ++r) EXPECT_LT(acute_angle_degrees(s.row(r), t.row(r)), 0.01);
     EXPECT_NEAR(here.effective_dimension(), there.effective_dimension(), 1e-3);

@@ -78,13 +78,7 @@ TokenSample sample_tokens(const Tokenizer& tokenizer, Index vocab_size, Index co
   return sample;
 }
 
-TokenProjector::TokenProjector(const WeightMatrix& embedding, const TokenSample& sample, Index removed)
-    : rows_(std::ssize(sample.ids), embedding.cols) {
-  std::vector<float> row(static_cast<std::size_t>(embedding.cols));
-  for (Index i = 0; i < rows_.rows(); ++i) {
-    embedding.copy_row(sample.ids[static_cast<std::size_t>(i)], row);
-    std::ranges::copy(row, rows_.row(i).begin());
-  }
+TokenProjector::TokenProjector(ConstMatrixView embedded, Index removed) : rows_(to_double(embedded)) {
   remove_column_means(rows_);
   const Index side = std::min(rows_.rows(), rows_.cols());
   const Index count = std::min(removed, side);

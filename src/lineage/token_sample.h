@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "tensor/matrix.h"
-#include "tensor/tensor.h"
 #include "tokenizer/tokenizer.h"
 
 namespace defectoscope {
@@ -24,8 +23,9 @@ TokenSample sample_tokens(const Tokenizer& tokenizer, Index vocab_size, Index co
 /// ("frequency"). X = E_s − mean, Y = X (I − V_r V_rᵀ), V_r the leading right singular vectors.
 class TokenProjector {
  public:
-  /// `removed` leading directions. Cost: O(min(n, d)² max(n, d)).
-  TokenProjector(const WeightMatrix& embedding, const TokenSample& sample, Index removed);
+  /// `embedded` [n, d]: embedded_tokens of the sample; `removed` leading directions. Cost: O(min(n, d)²
+  /// max(n, d)).
+  TokenProjector(ConstMatrixView embedded, Index removed);
 
   Index tokens() const { return rows_.rows(); }
   /// What stands for a dimension in the null law of Y u, u random: tr(G)² / tr(G²), G = Y Yᵀ.
