@@ -3,7 +3,7 @@
 
     python tools/check_recipes.py PROGRAM GPTQMODEL_SOURCE AUTOAWQ_SOURCE
 
-Needs requirements.txt and requirements-recipes.txt (see golden_recipes.py). Small random models of two families with
+Needs requirements.txt and requirements-recipes.txt (see golden_recipes.py). Small random models of five families with
 12 layers, --skip 2,11. Fails where a tool leaves other modules alone than the recipe is to name. docs/recipes.md keeps
 the output. Of TensorRT-LLM and llama.cpp there is no package that runs without a GPU or a compiler.
 """
@@ -26,10 +26,14 @@ import transformers
 from golden_recipes import stub_packages
 
 LAYERS, SKIP = 12, (2, 11)
+SIZES = {"hidden_size": 32, "num_hidden_layers": LAYERS, "num_attention_heads": 2, "vocab_size": 64,
+         "max_position_embeddings": 32, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0,
+         "tie_word_embeddings": False}
 MODELS = {
-    "llama": (transformers.LlamaConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=LAYERS, vocab_size=64,
-                                       num_attention_heads=2, num_key_value_heads=2, max_position_embeddings=32,
-                                       tie_word_embeddings=False), "model.layers.{}.mlp.down_proj"),
+    "llama": (transformers.LlamaConfig(intermediate_size=64, **SIZES), "model.layers.{}.mlp.down_proj"),
+    "phi3": (transformers.Phi3Config(intermediate_size=64, **SIZES), "model.layers.{}.mlp.down_proj"),
+    "gpt_neox": (transformers.GPTNeoXConfig(intermediate_size=64, **SIZES), "gpt_neox.layers.{}.mlp.dense_4h_to_h"),
+    "falcon": (transformers.FalconConfig(**SIZES), "transformer.h.{}.mlp.dense_4h_to_h"),
     "gpt2": (transformers.GPT2Config(n_embd=32, n_layer=LAYERS, n_head=2, vocab_size=64, n_positions=32,
                                      bos_token_id=0, eos_token_id=0), "transformer.h.{}.mlp.c_proj"),
 }
@@ -40,13 +44,13 @@ def made(family):
     return transformers.AutoModelForCausalLM.from_config(MODELS[family][0])
 
 
-def untouched(model, is_quantized):
-    """Names of the matrices that are not quantized, in the model's order."""
-    return [name for name, module in model.named_modules() if name in matrices(model) and not is_quantized(module)]
-
-
 def matrices(model):
+    """Names of the linear layers, in the model's order, as they were before it was quantized."""
     return model.recipe_matrices
+
+
+def untouched(model, is_quantized):
+    return [name for name in matrices(model) if not is_quantized(model.get_submodule(name))]
 
 
 def compressed(model, config):
@@ -85,8 +89,7 @@ def autoawq(path, model):
     quantizer = recipe["SkippingQuantizer"].__new__(recipe["SkippingQuantizer"])
     quantizer.model, quantizer.w_bit, quantizer.group_size = model, 4, 32
     quantizer.zero_point, quantizer.version = True, "gemm"
-    layers = model.model.layers if hasattr(model, "model") else model.transformer.h
-    for block in layers:
+    for block in next(module for module in model.modules() if isinstance(module, torch.nn.ModuleList)):
         quantizer._apply_quant(block, {n: m for n, m in block.named_modules() if isinstance(m, torch.nn.Linear)})
     return untouched(model, lambda module: type(module).__name__ == "WQLinear_GEMM")
 
@@ -151,14 +154,15 @@ def nncf(path, model):
     return [name for name in matrices(model) if name in whole]
 
 
-# The package whose version is told, whether the head is left alone too, and whether Conv1D is ever quantized.
-TOOLS = {"llm-compressor": (llm_compressor, "llmcompressor", True, False),
-         "compressed-tensors": (compressed_tensors, "compressed-tensors", True, False),
-         "bitsandbytes": (bitsandbytes, "bitsandbytes", True, True), "gptqmodel": (gptqmodel, "7.7.0", False, True),
-         "autoawq": (autoawq, "0.2.9", True, False), "torchao": (torchao, "torchao", True, False),
-         "modelopt": (modelopt, "nvidia-modelopt", True, True),
-         "neural-compressor": (neural_compressor, "neural_compressor", True, True),
-         "nncf": (nncf, "nncf", False, True)}
+# The package whose version is told (or the source archive's version), and whether the head is left alone too.
+TOOLS = {"llm-compressor": (llm_compressor, "llmcompressor", True),
+         "compressed-tensors": (compressed_tensors, "compressed-tensors", True),
+         "bitsandbytes": (bitsandbytes, "bitsandbytes", True), "gptqmodel": (gptqmodel, "7.7.0", False),
+         "autoawq": (autoawq, "0.2.9", True), "torchao": (torchao, "torchao", True),
+         "modelopt": (modelopt, "nvidia-modelopt", True),
+         "neural-compressor": (neural_compressor, "neural_compressor", True), "nncf": (nncf, "nncf", False)}
+# Tools that quantize nothing of a family: its matrices are Conv1D, or a class of its own derived from nn.Linear.
+NEVER = {"gpt2": ("llm-compressor", "compressed-tensors", "autoawq", "torchao"), "falcon": ("bitsandbytes",)}
 
 
 def main():
@@ -170,7 +174,7 @@ def main():
     for family, (config, pattern) in MODELS.items():
         with tempfile.TemporaryDirectory() as folder:
             made(family).save_pretrained(folder)
-            for tool, (load, version, head, conv) in TOOLS.items():
+            for tool, (load, version, head) in TOOLS.items():
                 path = pathlib.Path(folder) / ("recipe.yaml" if tool in ("llm-compressor", "modelopt") else "recipe.py")
                 subprocess.run([program, "recipe", folder, "--for", tool, "--skip", ",".join(map(str, SKIP)), "--out",
                                 str(path)], check=True, stderr=subprocess.DEVNULL)
@@ -178,16 +182,16 @@ def main():
                 model.recipe_matrices = [n for n, m in model.named_modules() if isinstance(m, MATRICES)]
                 names = model.recipe_matrices
                 wanted = [pattern.format(layer - 1) for layer in SKIP] + ["lm_head"] * head
-                if family == "gpt2" and not conv:  # all of its matrices but the head are Conv1D
-                    wanted = [n for n in names if head or n != "lm_head"]
+                if tool in NEVER.get(family, ()):
+                    wanted = names
                 noise = io.StringIO()
                 with contextlib.redirect_stdout(noise), contextlib.redirect_stderr(noise):
                     found = load(path, model)
                 if version[0].isalpha():
                     version = importlib.metadata.version(version)
                 verdict = "as wanted" if found == wanted else f"NOT AS WANTED: {wanted}"
-                told = ", ".join(found) if len(found) < 6 else f"all {len(found)} (its matrices are Conv1D)"
-                print(f"{family:6} {tool} {version}: left alone: {told}: {verdict}", flush=True)
+                told = ", ".join(found) if len(found) < 6 else f"all {len(found)}, with any recipe"
+                print(f"{family:8} {tool} {version}: left alone: {told}: {verdict}", flush=True)
                 failed += found != wanted
     sys.exit(1 if failed else 0)
 
