@@ -1,10 +1,12 @@
 // Builds small quantized checkpoints from bytes: their weights are made, or an Error says what does not fit.
 #include <fuzzer/FuzzedDataProvider.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "base/error.h"
 #include "checkpoint/quantization.h"
@@ -42,7 +44,7 @@ Tensor draw_tensor(FuzzedDataProvider& input, std::string name) {
   const auto bytes = static_cast<std::size_t>(tensor.bytes());
   const auto data = std::make_shared<std::vector<std::byte>>(bytes + 8);
   const std::vector<std::uint8_t> drawn = input.ConsumeBytes<std::uint8_t>(std::min<std::size_t>(bytes, 64));
-  std::memcpy(data->data(), drawn.data(), drawn.size());
+  std::ranges::copy(std::as_bytes(std::span(drawn)), data->begin());
   tensor.data = data->data();
   tensor.owner = data;
   return tensor;

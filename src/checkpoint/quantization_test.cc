@@ -176,6 +176,13 @@ TEST_F(Quantized, PartsThatAreMissingOrDoNotFitAreRefusedByName) {
                           if (tensor.name == "w.qzeros") tensor.dtype = DType::kF32;
                       }),
               HasSubstr("another type"));
+  // Found by the fuzzer: f8 may lack scales, but then has no zero points either.
+  EXPECT_THAT(refusal("f8_blocks", kFp8,
+                      [](std::vector<Tensor>& tensors) {
+                        for (Tensor& tensor : tensors)
+                          if (tensor.name == "w.weight_scale_inv") tensor.name = "w.weight_zero_point";
+                      }),
+              HasSubstr("zero points without scales"));
 }
 
 TEST_F(Quantized, GroupsThatDoNotExistAreRefusedWhenTheWeightIsMade) {

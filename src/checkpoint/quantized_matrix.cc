@@ -12,6 +12,7 @@ constexpr Index kRowsAtOnce = 64;
 }  // namespace
 
 void QuantizedMatrix::make(std::byte* out) const {
+  if (cols == 0) return;
   parallel_ranges(rows, kRowsAtOnce, [&](Index begin, Index end) {
     std::vector<float> row(static_cast<std::size_t>(cols));
     for (Index r = begin; r < end; ++r) {

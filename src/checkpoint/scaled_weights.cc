@@ -71,6 +71,8 @@ QuantizedWeight scale_weight(const QuantizedParts& parts) {
   };
   result.stored = {std::string(dtype_name(codes.dtype)), codes.shape, bytes(codes), codes.owner, {}};
   std::optional<Tensor> zeros = parts.find("weight_zero_point");
+  if (zeros && !scales)
+    parts.fail("weight_zero_point", "zero points without scales", "weight_scale beside them", "none");
   if (scales) {
     scales = parts.get(name, scales->shape.size(), kFloats);
     blocks = blocks_of(parts, *scales, rows, cols);
