@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "analysis/angle.h"
-#include "analysis/calibration.h"
+#include "analysis/calibration_rows.h"
 #include "analysis/collect.h"
 #include "analysis/journal.h"
 #include "analysis/landscape.h"
@@ -120,15 +120,7 @@ std::vector<DecayRatio> analyse_states(const Model& model, const Tokenizer& toke
   const Transformer transformer(model, compute);
   result.landscape = norm_landscape(transformer, tokenizer);
 
-  Calibration calibration(transformer, tokenizer,
-                          {.text = options.text,
-                           .token_rows = options.token_rows,
-                           .rows = options.rows,
-                           .max_tokens = options.max_tokens,
-                           .sample_tokens = options.sample_tokens,
-                           .seed = options.seed,
-                           .parameters = result.parameters},
-                          journal);
+  Calibration calibration(transformer, tokenizer, calibration_options(options, result.parameters), journal);
   Collection collection = collect(transformer, calibration, options, result, journal);
   result.calibration = calibration.info();
   const NormTable& table = collection.table();

@@ -26,22 +26,6 @@ std::string shape_of(const ScanResult& scan) {
   return fmt::format("{}, {} layers of width {}", scan.family, scan.layers, scan.hidden_size);
 }
 
-void check_alike(std::span<const ScanResult> checkpoints) {
-  if (checkpoints.size() < 2)
-    throw Error(ErrorKind::kUsage,
-                ErrorParts{.what = "training is followed over two checkpoints or more",
-                           .got = fmt::format("{}", checkpoints.size()),
-                           .hint = "give the checkpoints of one run: `defectoscope training run/ckpt-*`"});
-  for (const ScanResult& scan : checkpoints)
-    if (shape_of(scan) != shape_of(checkpoints.front()))
-      throw_bad_input(
-          {.what = "the checkpoints are of unlike shapes",
-           .file = scan.model_name,
-           .expected = shape_of(checkpoints.front()) + ", as in " + checkpoints.front().model_name,
-           .got = shape_of(scan),
-           .hint = "give checkpoints of one training run"});
-}
-
 std::optional<double> angle_between(const ScanResult& a, const ScanResult& b) {
   if (a.high_norm.direction.empty() || b.high_norm.direction.empty()) return std::nullopt;
   return acute_angle_degrees(a.high_norm.direction, b.high_norm.direction);
@@ -73,6 +57,22 @@ std::optional<std::size_t> from_then_on(std::size_t count, const Holds& holds) {
 
 }  // namespace
 
+void check_checkpoints(std::span<const ScanResult> checkpoints) {
+  if (checkpoints.size() < 2)
+    throw Error(ErrorKind::kUsage,
+                ErrorParts{.what = "training is followed over two checkpoints or more",
+                           .got = fmt::format("{}", checkpoints.size()),
+                           .hint = "give the checkpoints of one run: `defectoscope training run/ckpt-*`"});
+  for (const ScanResult& scan : checkpoints)
+    if (shape_of(scan) != shape_of(checkpoints.front()))
+      throw_bad_input(
+          {.what = "the checkpoints are of unlike shapes",
+           .file = scan.model_name,
+           .expected = shape_of(checkpoints.front()) + ", as in " + checkpoints.front().model_name,
+           .got = shape_of(scan),
+           .hint = "give checkpoints of one training run"});
+}
+
 bool natural_less(std::string_view a, std::string_view b) {
   const std::string_view whole_a = a, whole_b = b;
   while (!a.empty() && !b.empty()) {
@@ -100,7 +100,7 @@ std::optional<Index> trailing_number(std::string_view name) {
 }
 
 Training follow_training(std::span<const ScanResult> checkpoints) {
-  check_alike(checkpoints);
+  check_checkpoints(checkpoints);
   Training training;
   for (std::size_t i = 0; i < checkpoints.size(); ++i) {
     TrainingPoint point = point_of(checkpoints[i]);

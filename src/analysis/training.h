@@ -33,8 +33,12 @@ struct Training {
 };
 inline constexpr double kStableDegrees = 10;
 
-/// Checkpoints in the order of training, one scan (or scan_states) each. Throws Error(kUsage) for fewer than
-/// two, Error(kBadInput) where families, widths or depths differ. Cost: angles only.
+/// Throws Error(kUsage) for fewer than two, Error(kBadInput) where families, widths or depths differ; what
+/// describe() says of them is enough.
+void check_checkpoints(std::span<const ScanResult> checkpoints);
+
+/// Checkpoints in the order of training, one scan (or scan_states) each. Throws as
+/// check_checkpoints does. Cost: angles only.
 Training follow_training(std::span<const ScanResult> checkpoints);
 
 /// Names in the order a person expects: numbers in them by value ("step9" before "step10").

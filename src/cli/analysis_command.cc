@@ -11,7 +11,7 @@ namespace defectoscope {
 CLI::App* add_analysis(CLI::App& app, AnalysisCommand analysis) {
   CLI::App* command = app.add_subcommand(analysis.name, analysis.description);
   auto options = std::make_shared<ScanCommand>();
-  add_scan_options(*command, *options, analysis.name);
+  add_scan_options(*command, *options, analysis.name, analysis.needs);
   command->footer(
       fmt::format("Writes {}.json, report.html, sections.json, tables/, figures/ and run.json into --out. An "
                   "interrupted run "
@@ -30,10 +30,7 @@ CLI::App* add_analysis(CLI::App& app, AnalysisCommand analysis) {
     const AnalysisOutput output = analysis.run(
         {session.model, *session.tokenizer, transformer, session.options, result, session.journal});
     const auto missing = write_analysis(output, model_facts(result), session.clock.info(), session.out);
-    session.finish(options->json
-                       ? output.json
-                       : fmt::format("{}\nReport: {}/report.html\n", output.summary, session.out.string()),
-                   missing);
+    session.finish(options->json ? output.json : result_text(output, session.out), missing);
   });
   return command;
 }

@@ -20,13 +20,6 @@ struct AnalysisContext {
 };
 using Analysis = std::function<AnalysisOutput(const AnalysisContext&)>;
 
-/// How much of a scan an analysis stands on.
-enum class ScanParts {
-  kNothing,  ///< names and shapes
-  kStates,   ///< high norms, their direction, explosion and decay layers
-  kAll       ///< and every layer's weights
-};
-
 /// A subcommand made of one analysis: options of a scan, the scan as far as it is needed, the analysis, its
 /// report. More options may be added to what is returned.
 struct AnalysisCommand {

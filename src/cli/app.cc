@@ -28,6 +28,13 @@ std::unique_ptr<CLI::App> make_app() {
       "Exit codes: 0 done, 2 wrong usage, 3 bad input (model, tokenizer, text), 4 resources (disk, memory, "
       "permissions), 130 interrupted; the same command resumes.");
   add_scan(*app);
+  add_norms(*app);
+  add_high_norm(*app);
+  add_singular(*app);
+  add_decay(*app);
+  add_mechanism(*app);
+  add_training(*app);
+  add_emergence(*app);
   add_inspect(*app);
   add_quantize(*app);
   add_perplexity(*app);

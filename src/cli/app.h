@@ -18,6 +18,13 @@ int run_program(int argc, const char* const* argv);
 
 // One subcommand a file.
 void add_scan(CLI::App& app);
+void add_norms(CLI::App& app);
+void add_high_norm(CLI::App& app);
+void add_singular(CLI::App& app);
+void add_decay(CLI::App& app);
+void add_mechanism(CLI::App& app);
+void add_training(CLI::App& app);
+void add_emergence(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_quantize(CLI::App& app);
 void add_perplexity(CLI::App& app);

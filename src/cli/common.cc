@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -64,6 +65,11 @@ std::filesystem::path output_folder(const std::string& out, const Model& model, 
   make_folder(folder);
   AtomicFile probe(folder / "results.json");
   return folder;
+}
+
+void print_result(const std::string& text, const std::vector<std::string>& missing) {
+  std::fputs(text.c_str(), stdout);
+  for (const std::string& sentence : missing) std::fprintf(stderr, "defectoscope: %s\n", sentence.c_str());
 }
 
 RunClock::RunClock()

@@ -46,6 +46,9 @@ OpenOptions open_options(const CommonOptions& options);
 /// writable: that must not turn out after the work. Throws Error(kResources).
 std::filesystem::path output_folder(const std::string& out, const Model& model, const std::string& suffix);
 
+/// `text` to standard output, a line to standard error for each sentence that says what could not be made.
+void print_result(const std::string& text, const std::vector<std::string>& missing);
+
 /// Starts with the command; what it says goes into run.json.
 class RunClock {
  public:

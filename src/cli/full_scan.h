@@ -12,4 +12,11 @@ std::vector<AnalysisCommand> full_scan_analyses();
 /// Runs them, or takes finished ones from the journal.
 std::vector<AnalysisOutput> run_full_scan(const AnalysisContext& context);
 
+// Each subcommand's analysis with its defaults.
+AnalysisCommand norms_analysis();
+AnalysisCommand high_norm_analysis();
+AnalysisCommand singular_analysis();
+AnalysisCommand decay_analysis();
+AnalysisCommand mechanism_analysis();
+
 }  // namespace defectoscope

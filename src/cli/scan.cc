@@ -32,7 +32,7 @@ void add_scan(CLI::App& app) {
       "Find a model's high-norm tokens, the layers that make and remove them, and what the weights predict");
   auto options = std::make_shared<ScanCommand>();
   auto full = std::make_shared<bool>(false);
-  add_scan_options(*command, *options, "scan");
+  add_scan_options(*command, *options, "scan", ScanParts::kAll);
   command->add_flag("--full", *full, "Run every other analysis of one model too, into the same report");
   command->footer(
       "Writes results.json, report.html, sections.json, directions.safetensors, run.json, tables/ and "

@@ -1,7 +1,6 @@
 #include "cli/scan_session.h"
 
 #include <CLI/CLI.hpp>
-#include <cstdio>
 
 #include "checkpoint/checkpoint.h"
 #include "cli/hub_model.h"
@@ -35,8 +34,9 @@ Model open_model(const ScanCommand& command) {
 
 }  // namespace
 
-void add_scan_options(CLI::App& command, ScanCommand& options, const std::string& name) {
-  add_model(command, options.common, true);
+namespace {
+
+void add_calibration_options(CLI::App& command, ScanCommand& options) {
   command
       .add_option(
           "--text", options.text,
@@ -44,18 +44,9 @@ void add_scan_options(CLI::App& command, ScanCommand& options, const std::string
           "where they are not there yet (default: sampled from the model; without a causal mask, random "
           "vocabulary entries)")
       ->type_name("FILE");
-  command
-      .add_option("--out", options.out, "Where results go (default: defectoscope-out/<model>-" + name + ")")
-      ->type_name("DIR");
-  add_threads(command, options.common);
   command.add_option("--seed", options.seed, "Chooses rows, samples and starting vectors")
       ->capture_default_str()
       ->type_name("S");
-  command.add_flag("--exact", options.exact,
-                   "Also decompose every layer by LAPACK (minutes per layer at width 4096)");
-  command.add_flag(
-      "--json", options.json,
-      "Print " + std::string(name == "scan" ? "results" : name) + ".json instead of the summary");
   command.add_option("--rows", options.rows, "Calibration rows at most")
       ->capture_default_str()
       ->check(CLI::Range(Index{1}, Index{1000000}))
@@ -65,12 +56,11 @@ void add_scan_options(CLI::App& command, ScanCommand& options, const std::string
                   "Norm above which a state counts as high (default: found)")
       ->check(CLI::PositiveNumber)
       ->type_name("NORM");
-  command
-      .add_option("--compute", options.compute,
-                  "Arithmetic of the forward pass (auto: bf16 for width 2048 and more where the processor "
-                  "is faster in it)")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"auto", "f32", "bf16"}));
+}
+
+void add_linearize_options(CLI::App& command, ScanCommand& options) {
+  command.add_flag("--exact", options.exact,
+                   "Also decompose every layer by LAPACK (minutes per layer at width 4096)");
   command
       .add_option("--linearize", options.linearize,
                   "How F1 is fitted: in closed form, or as the paper does from samples")
@@ -82,7 +72,28 @@ void add_scan_options(CLI::App& command, ScanCommand& options, const std::string
       ->type_name("N");
   command.add_flag("--paper-parity", options.paper_parity,
                    "As the authors' code: no centring, no biases, unit input covariance");
+}
+
+}  // namespace
+
+void add_scan_options(CLI::App& command, ScanCommand& options, const std::string& name, ScanParts parts) {
+  add_model(command, options.common, true);
+  command
+      .add_option("--out", options.out, "Where results go (default: defectoscope-out/<model>-" + name + ")")
+      ->type_name("DIR");
+  add_threads(command, options.common);
+  command.add_flag(
+      "--json", options.json,
+      "Print " + std::string(name == "scan" ? "results" : name) + ".json instead of the summary");
+  command
+      .add_option("--compute", options.compute,
+                  "Arithmetic of the forward pass (auto: bf16 for width 2048 and more where the processor "
+                  "is faster in it)")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"auto", "f32", "bf16"}));
   command.add_flag("--full-hash", options.full_hash, "Fingerprint the whole content, not sampled pages");
+  if (parts != ScanParts::kNothing) add_calibration_options(command, options);
+  if (parts == ScanParts::kAll) add_linearize_options(command, options);
 }
 
 ScanSession::ScanSession(const ScanCommand& command, const std::string& name)
@@ -94,8 +105,7 @@ ScanSession::ScanSession(const ScanCommand& command, const std::string& name)
 
 void ScanSession::finish(const std::string& text, const std::vector<std::string>& missing) {
   journal.clear();
-  std::fputs(text.c_str(), stdout);
-  for (const std::string& sentence : missing) std::fprintf(stderr, "defectoscope: %s\n", sentence.c_str());
+  print_result(text, missing);
 }
 
 }  // namespace defectoscope

@@ -22,8 +22,14 @@ struct ScanCommand {
   std::optional<double> threshold;
   bool exact = false, json = false, paper_parity = false, full_hash = false;
 };
-/// `name`: the subcommand's, for the help of --out and --json.
-void add_scan_options(CLI::App& command, ScanCommand& options, const std::string& name);
+/// How much of a scan a subcommand stands on.
+enum class ScanParts {
+  kNothing,  ///< names and shapes
+  kStates,   ///< high norms, their direction, explosion and decay layers
+  kAll       ///< and every layer's weights
+};
+/// The options that matter for `parts`. `name`: the subcommand's, for the help of --out and --json.
+void add_scan_options(CLI::App& command, ScanCommand& options, const std::string& name, ScanParts parts);
 
 /// What a subcommand works with from its options on: model, tokenizer, output folder, journal, clock.
 struct ScanSession {

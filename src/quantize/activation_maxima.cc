@@ -26,18 +26,6 @@ class RecordingLinear final : public Linear {
   std::vector<float>& maxima_;
 };
 
-/// Builds a transformer that records into `maxima`, which must outlive it.
-TransformerOptions recording(ActivationMaxima& maxima, ComputeType compute) {
-  return {.compute = compute,
-          .linear = [&maxima, compute](Index layer_index, Module module,
-                                       const LinearWeights& weights) -> std::unique_ptr<Linear> {
-            auto dense = make_dense_linear(weights, compute);
-            const ModuleId id{layer_index, module};
-            if (module == Module::kLmHead || ActivationMaxima::input_of(id) != id) return dense;
-            return std::make_unique<RecordingLinear>(std::move(dense), maxima.entry(id));
-          }};
-}
-
 }  // namespace
 
 float ActivationMaxima::largest(ModuleId id) const { return max_abs(of(id)); }
@@ -46,6 +34,17 @@ ModuleId ActivationMaxima::input_of(ModuleId id) {
   if (id.module == Module::kKey || id.module == Module::kValue) return {id.layer_index, Module::kQuery};
   if (id.module == Module::kGate) return {id.layer_index, Module::kUp};
   return id;
+}
+
+TransformerOptions recording_options(ActivationMaxima& maxima, ComputeType compute) {
+  return {.compute = compute,
+          .linear = [&maxima, compute](Index layer_index, Module module,
+                                       const LinearWeights& weights) -> std::unique_ptr<Linear> {
+            auto dense = make_dense_linear(weights, compute);
+            const ModuleId id{layer_index, module};
+            if (module == Module::kLmHead || ActivationMaxima::input_of(id) != id) return dense;
+            return std::make_unique<RecordingLinear>(std::move(dense), maxima.entry(id));
+          }};
 }
 
 ActivationMaxima calibrate(const Model& model, std::span<const std::int32_t> tokens, WindowOptions options,
@@ -61,7 +60,7 @@ ActivationMaxima calibrate(const Model& model, std::span<const std::int32_t> tok
   options.stride = 0;
   const TextWindows text(model, tokens, options);
   ActivationMaxima maxima;
-  const Transformer transformer(model, recording(maxima, compute));
+  const Transformer transformer(model, recording_options(maxima, compute));
   Progress progress("Calibrating", text.count());
   for (Index first = 0; first < text.count(); first += text.per_pass()) {
     const Index last = std::min(first + text.per_pass(), text.count());

@@ -26,6 +26,9 @@ class ActivationMaxima {
   std::map<ModuleId, std::vector<float>> channels_;
 };
 
+/// Of a transformer whose dense matmuls record their inputs into `maxima`, which must outlive it.
+TransformerOptions recording_options(ActivationMaxima& maxima, ComputeType compute);
+
 /// Runs the unquantized model over a calibration text in windows of options.window (the text's length, where
 /// that is shorter) side by side; one pass. Throws Error(kBadInput) on fewer than kFewestCalibrationTokens
 /// tokens, whose maxima are no ranges.

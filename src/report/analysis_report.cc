@@ -35,6 +35,10 @@ std::string facts_line(const ModelFacts& model) {
                      model.hidden_size, static_cast<double>(model.parameters) / 1e6, model.dtype);
 }
 
+std::string result_text(const AnalysisOutput& output, const std::filesystem::path& out) {
+  return fmt::format("{}\nReport: {}/report.html\n", output.summary, out.string());
+}
+
 std::vector<std::string> write_sections(const ModelPage& page, const std::filesystem::path& out) {
   check_sections(page.sections);
   make_folder(out / "tables");

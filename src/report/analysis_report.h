@@ -32,6 +32,9 @@ std::string analysis_json(const std::string& name, const ModelFacts& model, cons
 /// "llama, 8 layers, width 256, 6.3 M parameters, bf16".
 std::string facts_line(const ModelFacts& model);
 
+/// What a terminal shows: the summary, and where the report is.
+std::string result_text(const AnalysisOutput& output, const std::filesystem::path& out);
+
 /// The part of a result folder that comes from sections: sections.json (schema "defectoscope.sections/1"),
 /// report.html, tables/<id>.csv of every chart and table, figures/<id>.{svg,pdf,png} of every chart. Each
 /// file appears whole or not at all. Returns what could not be made and why (gnuplot missing), one sentence

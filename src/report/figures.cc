@@ -16,6 +16,9 @@ namespace {
 constexpr const char* kColours[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
                                     "#E69F00", "#56B4E9", "#000000"};
 constexpr int kPoints[] = {7, 5, 9, 11, 13, 6, 4};
+/// Viridis, seven stops; gnuplot knows it by name from 5.5 on only.
+constexpr const char* kViridis =
+    "0 '#440154', 1 '#443983', 2 '#31688e', 3 '#21918c', 4 '#35b779', 5 '#90d743', 6 '#fde725'";
 /// More walls or names than these cannot be told apart in a column of a paper.
 constexpr std::size_t kWalls = 8, kNames = 24;
 
@@ -127,8 +130,9 @@ std::string series_script(const Chart& chart) {
 std::string heatmap_script(const Chart& chart) {
   std::string script =
       axis_script(chart.x, "x") + axis_script(chart.y, "y", kNames) + "unset key\nunset grid\n";
-  script += fmt::format("set cblabel {} noenhanced\nset palette viridis\n",
-                        gnuplot_quoted(axis_title(chart.value)));
+  script += fmt::format("set cblabel {} noenhanced\nset palette defined ({})\nset cbrange [{}:{}]\n",
+                        gnuplot_quoted(axis_title(chart.value)), kViridis, bound(chart.value.min),
+                        bound(chart.value.max));
   if (chart.value.log) script += "set logscale cb\nset format cb '%g'\n";
   script += fmt::format("set xrange [{}:{}]\nset yrange [-0.5:{}]\n", chart.grid_x_begin - 0.5,
                         chart.grid_x_begin + static_cast<double>(chart.grid[0].size()) - 0.5,

@@ -1,19 +1,21 @@
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
 #include <filesystem>
-#include <limits>
 
 #include "base/error.h"
 #include "base/files.h"
 #include "checkpoint/safetensors.h"
 #include "report/csv.h"
+#include "report/figures.h"
 #include "report/json_values.h"
 #include "report/page.h"
 #include "report/scan_report.h"
 #include "report/scan_sections.h"
 #include "report/section_json.h"
+#include "report/test_results.h"
 #include "report/test_schema.h"
 
 namespace defectoscope {
@@ -21,62 +23,6 @@ namespace {
 
 using testing::HasSubstr;
 using testing::Not;
-
-ScanResult example() {
-  ScanResult r;
-  r.model_name = "example</script>";
-  r.family = "llama";
-  r.model_type = "llama";
-  r.fingerprint = std::string(64, 'a');
-  r.layers = 3;
-  r.hidden_size = 2;
-  r.parameters = 1000;
-  r.dtype = "bf16";
-  r.compute = "f32";
-  r.instruction_set = "AVX2";
-  r.linearization = "closed form";
-  r.landscape = {{"<s>", "▁The", "\\n"}, {{1, 1, 1}, {50, 1, 50}, {50, 1.5, 50}, {2, 2, 2}}};
-  for (Index layer = 0; layer <= 3; ++layer) r.norms.push_back({layer, 1, 2, 3, 50, 40});
-  r.calibration = {"text.txt", std::string(64, 'b'), 10, 5, 100, false};
-  r.high_norm.threshold = 20;
-  r.high_norm.count = 12;
-  r.high_norm.mean_pairwise_angle_degrees = 1.5;
-  r.high_norm.median_ratio = 50;
-  r.high_norm.direction = {1, 0};
-  SpikeToken token;
-  token.id = 1;
-  token.token = "<s>";
-  token.initial = true;
-  token.peak_norm = 50;
-  r.high_norm.tokens = {token};
-  r.explosion_layers = {{1, 0.95, 50, true, true}};
-  r.decay_layers = {{3, 0.9, 0.04, true, true}};
-  for (Index layer = 1; layer <= 3; ++layer) {
-    LayerReport report;
-    report.layer = layer;
-    report.left_angle_degrees = 30.0 * static_cast<double>(layer) - 25;
-    report.singular_values = {3, 1};
-    report.left = {1, 0};
-    report.right = {0, 1};
-    report.eigenvalue = {-7.0, 0.0};
-    report.eigenvector_angle_degrees = 5;
-    r.layer_reports.push_back(report);
-  }
-  return r;
-}
-
-ScanResult nothing_found() {
-  ScanResult r = example();
-  r.high_norm = {};
-  r.explosion_layers.clear();
-  r.decay_layers.clear();
-  for (LayerReport& layer : r.layer_reports) {
-    layer.left_angle_degrees.reset();
-    layer.eigenvalue.reset();
-    layer.residual = std::numeric_limits<double>::quiet_NaN();
-  }
-  return r;
-}
 
 TEST(ScanJson, KeepsItsSchema) {
   EXPECT_EQ(schema_complaints(scan_json(example()), "scan.schema.json"), "");
@@ -193,6 +139,31 @@ TEST_F(WriteScanReport, LeavesEveryFileOfTheResultAndNoOther) {
   EXPECT_EQ(schema_complaints(read_file(out_ / "sections.json"), "sections.schema.json"), "");
   EXPECT_TRUE(std::filesystem::exists(out_ / "tables/layers.csv"));
   EXPECT_EQ(figures, 12);  // landscape, angle, eigenvalue, trust
+}
+
+TEST_F(WriteScanReport, EveryKindOfChartIsDrawnInEveryFormat) {
+  Section section{.id = "kinds", .heading = "Kinds"};
+  for (const ChartKind kind : {ChartKind::kLines, ChartKind::kScatter, ChartKind::kBars, ChartKind::kHeatmap,
+                               ChartKind::kLandscape}) {
+    Chart chart{.id = fmt::format("kind-{}", static_cast<int>(kind)),
+                .title = "t",
+                .sentence = "s",
+                .kind = kind,
+                .x = {.label = "x", .whole = true},
+                .y = {.label = "y"},
+                .value = {.label = "v", .min = 0, .max = 5}};
+    const double none = std::numeric_limits<double>::quiet_NaN();
+    if (kind == ChartKind::kHeatmap || kind == ChartKind::kLandscape)
+      chart.grid = {{none, 1, 2}, {3, none, 4}};
+    else
+      chart.series = {{.name = "a", .x = {}, .y = {1, none, 3}, .low = {0, none, 2}, .high = {2, none, 4}}};
+    section.charts.push_back(std::move(chart));
+  }
+  EXPECT_THAT(write_figures({section}, out_), testing::IsEmpty());
+  for (const Chart& chart : section.charts)
+    for (const char* format : {".svg", ".pdf", ".png"})
+      EXPECT_GT(std::filesystem::file_size(out_ / "figures" / (chart.id + format)), 1000U)
+          << chart.id << format;
 }
 
 TEST_F(WriteScanReport, DirectionsCanBeReadBack) {

@@ -13,7 +13,7 @@
 namespace defectoscope {
 
 /// What a schema of docs/schema has against a document, a line each; empty where it keeps it.
-inline std::string schema_complaints(const std::string& text, const char* schema_file) {
+inline std::string schema_complaints(const std::string& text, const std::string& schema_file) {
   const Json schema_json =
       Json::parse(read_file(std::filesystem::path(DEFECTOSCOPE_SOURCE_DIR) / "docs/schema" / schema_file));
   // valijson reads plain nlohmann::json.
