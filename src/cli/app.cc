@@ -35,6 +35,10 @@ std::unique_ptr<CLI::App> make_app() {
   add_mechanism(*app);
   add_training(*app);
   add_emergence(*app);
+  add_census(*app);
+  add_trigger(*app);
+  add_predictions(*app);
+  add_ablate(*app);
   add_inspect(*app);
   add_quantize(*app);
   add_perplexity(*app);

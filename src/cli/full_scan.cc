@@ -23,9 +23,9 @@ AnalysisOutput from_record(const std::string& name, const std::string& record) {
 }  // namespace
 
 std::vector<AnalysisCommand> full_scan_analyses() {
-  return {
-      norms_analysis(), high_norm_analysis(), singular_analysis(), decay_analysis(), mechanism_analysis(),
-  };
+  return {norms_analysis(),       high_norm_analysis(), singular_analysis(),
+          decay_analysis(),       census_analysis(),    trigger_analysis(),
+          predictions_analysis(), ablate_analysis(),    mechanism_analysis()};
 }
 
 std::vector<AnalysisOutput> run_full_scan(const AnalysisContext& context) {

@@ -6,6 +6,11 @@
 
 namespace defectoscope {
 
+AnalysisCommand census_analysis();
+AnalysisCommand trigger_analysis();
+AnalysisCommand predictions_analysis();
+AnalysisCommand ablate_analysis();
+
 /// Every analysis that `scan --full` runs after the scan, each with its own defaults.
 std::vector<AnalysisCommand> full_scan_analyses();
 
