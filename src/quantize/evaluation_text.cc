@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "analysis/calibration.h"
+#include "analysis/journal.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "base/sha256.h"
@@ -27,6 +29,24 @@ EvaluationText read_evaluation_text(const std::filesystem::path& file, const Tok
                      .expected = fmt::format("ids below {}", model.config().vocab_size),
                      .got = std::to_string(*largest),
                      .hint = "the tokenizer files belong to another model"});
+  return text;
+}
+
+EvaluationText sample_evaluation_text(const Model& model, const Tokenizer& tokenizer, Index parameters,
+                                      std::uint64_t seed, ScanJournal& journal) {
+  constexpr Index kRows = 64;
+  const Transformer transformer(model);
+  Calibration calibration(transformer, tokenizer,
+                          {.text = {},
+                           .token_rows = {},
+                           .rows = kRows,
+                           .seed = seed,
+                           .parameters = parameters},
+                          journal);
+  EvaluationText text;
+  for (auto rows = calibration.next_batch(); !rows.empty(); rows = calibration.next_batch())
+    for (const TokenIds& row : rows) text.tokens.insert(text.tokens.end(), row.begin(), row.end());
+  text.source = calibration.info().source;
   return text;
 }
 

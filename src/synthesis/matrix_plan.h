@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/index.h"
-#include "synthesis/tensor_stream.h"
+#include "checkpoint/tensor_stream.h"
 
 namespace defectoscope {
 

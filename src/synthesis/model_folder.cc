@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/files.h"
 #include "base/version.h"
+#include "checkpoint/new_folder.h"
 
 namespace defectoscope {
 namespace {
@@ -30,43 +30,6 @@ std::string generation_config_json(const PhantomTokenizer& tokenizer) {
                      {"temperature", 1.0}};
   return json.dump(2) + "\n";
 }
-
-/// Removes what was written unless everything was.
-class FolderGuard {
- public:
-  explicit FolderGuard(std::filesystem::path folder) : folder_(std::move(folder)) {
-    existed_ = std::filesystem::exists(folder_);
-    if (existed_ && (!std::filesystem::is_directory(folder_) || !std::filesystem::is_empty(folder_)))
-      throw Error(ErrorKind::kUsage,
-                  {.what = "cannot write a model there",
-                   .file = folder_.string(),
-                   .expected = "a new or an empty folder",
-                   .got = std::filesystem::is_directory(folder_) ? "one that holds files" : "something else",
-                   .hint = "--out chooses another"});
-    make_folder(folder_);
-  }
-  ~FolderGuard() {
-    if (done_) return;
-    std::error_code ignored;
-    for (const std::string& file : files_) std::filesystem::remove(folder_ / file, ignored);
-    if (!existed_) std::filesystem::remove(folder_, ignored);
-  }
-  FolderGuard(const FolderGuard&) = delete;
-  FolderGuard& operator=(const FolderGuard&) = delete;
-
-  void wrote(std::string file) { files_.push_back(std::move(file)); }
-  void write(const std::string& name, const std::string& text) {
-    write_file(folder_ / name, text);
-    wrote(name);
-  }
-  void finish() { done_ = true; }
-
- private:
-  std::filesystem::path folder_;
-  bool existed_ = false;
-  bool done_ = false;
-  std::vector<std::string> files_;
-};
 
 }  // namespace
 
@@ -158,7 +121,7 @@ void require_space(const PhantomShape& shape, const std::filesystem::path& folde
 }
 
 void write_model_folder(const ModelFolder& model, const std::filesystem::path& folder) {
-  FolderGuard guard(folder);
+  NewFolder guard(folder);
   for (std::string& file : write_streamed(model.tensors, folder, model.options.shard_bytes))
     guard.wrote(std::move(file));
   guard.write("tokenizer.json", model.tokenizer.tokenizer_json());

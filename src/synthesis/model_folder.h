@@ -6,7 +6,7 @@
 
 #include "synthesis/phantom.h"
 #include "synthesis/phantom_tokenizer.h"
-#include "synthesis/tensor_stream.h"
+#include "checkpoint/tensor_stream.h"
 
 namespace defectoscope {
 

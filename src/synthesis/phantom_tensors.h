@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "synthesis/phantom_plan.h"
-#include "synthesis/tensor_stream.h"
+#include "checkpoint/tensor_stream.h"
 
 namespace defectoscope {
 

@@ -142,9 +142,12 @@ void convert_from_f32(DType dtype, const float* values, Index count, std::byte* 
     case DType::kBF16:
       for (Index i = 0; i < count; ++i) store(out, i, f32_to_bf16(values[i]));
       return;
+    case DType::kI8:
+      for (Index i = 0; i < count; ++i) out[i] = static_cast<std::byte>(static_cast<std::int8_t>(values[i]));
+      return;
     default:
       throw_bad_input({.what = "wrong tensor dtype",
-                       .expected = "f32, f16 or bf16",
+                       .expected = "f32, f16, bf16 or i8",
                        .got = std::string(dtype_name(dtype))});
   }
 }

@@ -19,8 +19,9 @@ struct StreamedTensor {
   std::function<void(Index begin, Index end, float* out)> fill;
 
   Index rows() const { return shape.size() == 1 ? 1 : shape[0]; }
-  Index cols() const { return shape.back(); }
-  Index bytes() const { return rows() * cols() * dtype_size(dtype); }
+  Index cols() const { return elements() / rows(); }
+  Index elements() const;
+  Index bytes() const { return elements() * dtype_size(dtype); }
 };
 
 /// Rows [begin, end) as they are stored.

@@ -1,8 +1,10 @@
-#include "synthesis/tensor_stream.h"
+#include "checkpoint/tensor_stream.h"
 
 #include <algorithm>
+#include <functional>
 #include <future>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <utility>
 
 #include "base/files.h"
@@ -93,6 +95,10 @@ void write_shard(const std::vector<StreamedTensor>& tensors, const Shard& shard,
 }
 
 }  // namespace
+
+Index StreamedTensor::elements() const {
+  return std::accumulate(shape.begin(), shape.end(), Index{1}, std::multiplies<>());
+}
 
 void compute_rows(const StreamedTensor& tensor, Index begin, Index end, std::vector<std::byte>& out) {
   const Index cols = tensor.cols();
