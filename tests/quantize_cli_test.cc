@@ -57,6 +57,21 @@ TEST_F(QuantizeCommands, PerplexityIsTheSameBytesAtAnyThreadCountWithItsWindowsK
   EXPECT_FALSE(fs::exists(out / ".journal"));
 }
 
+TEST_F(QuantizeCommands, TheExportedModelIsReadBackAndKnownAsQuantized) {
+  const std::string exported = (folder_ / "exported").string();
+  const Outcome outcome = run({"quantize", zoo("llama-base"), "--export", exported, "--skip", "1,6",
+                               "--calibration", zoo("heldout.txt")});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, AllOf(HasSubstr("model.layers.0.mlp.down_proj"), HasSubstr("0.69 MB now")));
+  EXPECT_EQ(run({"inspect", exported}).exit_code, 0);
+  expect_refused({"quantize", exported, "--text", zoo("heldout.txt")}, 3, "quantized already");
+  expect_refused(
+      {"quantize", zoo("llama-base"), "--export", exported, "--skip", "1", "--text", zoo("heldout.txt")}, 2,
+      "empty folder");
+  expect_refused({"quantize", zoo("llama-base"), "--export", exported + "2", "--skip", "1"}, 2,
+                 "needs --calibration");
+}
+
 TEST_F(QuantizeCommands, TheTableOfThePaperIsMadeForTheDefaultModel) {
   write_file(folder_ / "text.txt", read_file(zoo("heldout.txt")).substr(0, 1200));
   const Outcome outcome =

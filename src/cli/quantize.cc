@@ -141,8 +141,9 @@ void run(const QuantizeCommand& command) {
   options.draws = command.draws >= 0 ? command.draws : scan.parameters <= kSmallModel ? kManyDraws : 0;
   ScanJournal journal(out / ".journal");
   journal.set_key(fmt::format("quantize {} {} {} {} {} {} {} {} {} {}", kVersion, scan.fingerprint,
-                              text->sha256, calibration->sha256, options.windows.window, options.windows.stride,
-                              options.alpha, options.seed, command.windows.compute, instruction_set()));
+                              text->sha256, calibration->sha256, options.windows.window,
+                              options.windows.stride, options.alpha, options.seed, command.windows.compute,
+                              instruction_set()));
   QuantizeStudy study = study_quantization(model, *text, *calibration, &scan, options, journal);
   study.skip_from_scan = command.scheme.skip.empty();
   if (study.skip_layers.empty())
@@ -203,7 +204,8 @@ void add_quantize(CLI::App& app) {
   command->footer(
       "Writes quantize.json, table.csv, modules.csv and run.json (with the speeds) into --out. Without "
       "--skip the "
-      "layers are those that scan finds, without --text the model's own samples are the text. An interrupted run goes on where it stopped.");
+      "layers are those that scan finds, without --text the model's own samples are the text. An interrupted "
+      "run goes on where it stopped.");
   command->callback([options] { run(*options); });
 }
 

@@ -36,13 +36,9 @@ EvaluationText sample_evaluation_text(const Model& model, const Tokenizer& token
                                       std::uint64_t seed, ScanJournal& journal) {
   constexpr Index kRows = 64;
   const Transformer transformer(model);
-  Calibration calibration(transformer, tokenizer,
-                          {.text = {},
-                           .token_rows = {},
-                           .rows = kRows,
-                           .seed = seed,
-                           .parameters = parameters},
-                          journal);
+  Calibration calibration(
+      transformer, tokenizer,
+      {.text = {}, .token_rows = {}, .rows = kRows, .seed = seed, .parameters = parameters}, journal);
   EvaluationText text;
   for (auto rows = calibration.next_batch(); !rows.empty(); rows = calibration.next_batch())
     for (const TokenIds& row : rows) text.tokens.insert(text.tokens.end(), row.begin(), row.end());

@@ -23,8 +23,8 @@ EvaluationText read_evaluation_text(const std::filesystem::path& file, const Tok
                                     const Model& model);
 
 /// Where no text is at hand: what scan samples as calibration rows (Calibration), 64 of them one after the
-/// other, finished ones kept in `journal`; `parameters` of the model decide their length. Its perplexity says how well the model keeps to itself; its KL as
-/// much as any text's. Deterministic in `seed`.
+/// other, finished ones kept in `journal`; `parameters` of the model decide their length. Its perplexity says
+/// how well the model keeps to itself; its KL as much as any text's. Deterministic in `seed`.
 EvaluationText sample_evaluation_text(const Model& model, const Tokenizer& tokenizer, Index parameters,
                                       std::uint64_t seed, ScanJournal& journal);
 

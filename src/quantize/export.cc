@@ -145,8 +145,8 @@ StreamedTensor unchanged_tensor(const Tensor& tensor, const std::shared_ptr<Last
 /// One group of compressed-tensors' quantization_config: https://github.com/vllm-project/compressed-tensors
 Json quantization_config(const QuantScheme& scheme, std::vector<std::string> ignored) {
   const auto side = [](const char* strategy, bool dynamic) {
-    return Json{{"num_bits", kBits},      {"type", "int"},       {"symmetric", true},
-                {"strategy", strategy},   {"dynamic", dynamic},  {"group_size", nullptr},
+    return Json{{"num_bits", kBits},          {"type", "int"},      {"symmetric", true},
+                {"strategy", strategy},       {"dynamic", dynamic}, {"group_size", nullptr},
                 {"block_structure", nullptr}, {"actorder", nullptr}};
   };
   const bool tokens = scheme.activations == Granularity::kChannel;
@@ -156,12 +156,9 @@ Json quantization_config(const QuantScheme& scheme, std::vector<std::string> ign
       {"input_activations", side(tokens ? "token" : "tensor", !scheme.static_activations)},
       {"output_activations", nullptr},
       {"format", "int-quantized"}};
-  return {{"quant_method", "compressed-tensors"},
-          {"format", "int-quantized"},
-          {"quantization_status", "compressed"},
-          {"ignore", std::move(ignored)},
-          {"kv_cache_scheme", nullptr},
-          {"config_groups", {{"group_0", group}}}};
+  return {{"quant_method", "compressed-tensors"}, {"format", "int-quantized"},
+          {"quantization_status", "compressed"},  {"ignore", std::move(ignored)},
+          {"kv_cache_scheme", nullptr},           {"config_groups", {{"group_0", group}}}};
 }
 
 /// Files beside the weights that say how to use them.
@@ -208,7 +205,8 @@ void export_compressed_tensors(const Model& model, const QuantMethod& method, co
     tensors.push_back(quantized_tensor(tensor, found->second, last));
     tensors.push_back(scale_tensor(name + "_scale", found->second.weight));
     if (found->second.input > 0)
-      tensors.push_back(scale_tensor(name.substr(0, name.rfind('.')) + ".input_scale", {found->second.input}));
+      tensors.push_back(
+          scale_tensor(name.substr(0, name.rfind('.')) + ".input_scale", {found->second.input}));
   }
   for (std::string& file : write_streamed(tensors, folder, kShardBytes)) target.wrote(std::move(file));
   for (const auto& entry : fs::directory_iterator(model.folder()))

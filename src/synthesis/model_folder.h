@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
+#include "checkpoint/tensor_stream.h"
 #include "synthesis/phantom.h"
 #include "synthesis/phantom_tokenizer.h"
-#include "checkpoint/tensor_stream.h"
 
 namespace defectoscope {
 

@@ -3,8 +3,8 @@
 #include <memory>
 #include <vector>
 
-#include "synthesis/phantom_plan.h"
 #include "checkpoint/tensor_stream.h"
+#include "synthesis/phantom_plan.h"
 
 namespace defectoscope {
 

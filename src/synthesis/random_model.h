@@ -4,8 +4,8 @@
 #include <filesystem>
 #include <vector>
 
-#include "synthesis/phantom.h"
 #include "checkpoint/tensor_stream.h"
+#include "synthesis/phantom.h"
 
 namespace defectoscope {
 

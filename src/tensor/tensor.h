@@ -64,7 +64,8 @@ WeightMatrix make_weight_matrix(const Matrix& values, DType dtype, std::string n
 std::vector<float> to_f32(const Tensor& tensor);
 /// `count` values of `dtype` (f64, f32, f16, bf16, f8) from `data` to f32.
 void convert_to_f32(DType dtype, const std::byte* data, Index count, float* out);
-/// The reverse, rounding to nearest even; dtype f32, f16 or bf16, or i8, whose values must be integers it holds.
+/// The reverse, rounding to nearest even; dtype f32, f16 or bf16, or i8, whose values must be integers it
+/// holds.
 void convert_from_f32(DType dtype, const float* values, Index count, std::byte* out);
 
 }  // namespace defectoscope
