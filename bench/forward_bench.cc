@@ -10,8 +10,8 @@
 #include <ctime>
 
 #include "base/parallel.h"
-#include "forward/generated_checkpoint.h"
 #include "forward/transformer.h"
+#include "generated_llama.h"
 
 namespace defectoscope {
 namespace {
@@ -42,29 +42,6 @@ Seconds seconds_of(const std::function<void()>& work, Index repeats) {
   return best;
 }
 
-Model make_model(const Options& options) {
-  constexpr Index kVocab = 512;
-  ModelConfig config;
-  config.architecture = find_architecture("llama");
-  config.model_type = "llama";
-  config.hidden_size = options.hidden;
-  config.layers = options.layers;
-  config.heads = options.heads;
-  config.kv_heads = options.kv_heads;
-  config.head_dim = config.rotary_dim = options.hidden / options.heads;
-  config.ffn_size = options.ffn;
-  config.vocab_size = kVocab;
-  config.max_positions = 4096;
-  const DType dtype = options.weights == "f32"   ? DType::kF32
-                      : options.weights == "f16" ? DType::kF16
-                                                 : DType::kBF16;
-  return {config,
-          generated_checkpoint(llama_tensors(kVocab, config.hidden_size, config.layers, config.query_size(),
-                                             config.kv_size(), config.ffn_size, false),
-                               1, dtype),
-          "generated"};
-}
-
 Batch make_batch(const Options& options) {
   std::vector<TokenIds> sequences;
   for (Index left = options.tokens; left > 0; left -= options.length) {
@@ -92,7 +69,15 @@ class TimedLinear final : public Linear {
 
 int run(const Options& options) {
   if (options.threads > 0) set_thread_count(options.threads);
-  const Model model = make_model(options);
+  const DType dtype = options.weights == "f32"   ? DType::kF32
+                      : options.weights == "f16" ? DType::kF16
+                                                 : DType::kBF16;
+  const Model model = generated_llama({.hidden_size = options.hidden,
+                                       .ffn_size = options.ffn,
+                                       .heads = options.heads,
+                                       .kv_heads = options.kv_heads,
+                                       .layers = options.layers},
+                                      dtype);
   const ModelConfig& config = model.config();
   const ComputeType compute = options.compute == "f32" ? ComputeType::kF32 : ComputeType::kBF16;
   double linear_cpu = 0;

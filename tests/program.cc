@@ -26,7 +26,7 @@ std::filesystem::path temporary_file() {
 Outcome run_defectoscope(const std::vector<std::string>& arguments, const RunOptions& options) {
   const auto out = temporary_file();
   const auto err = temporary_file();
-  const std::string program = DEFECTOSCOPE_BINARY_DIR "/defectoscope";
+  const std::string program = DEFECTOSCOPE_BINARY_DIR "/" + options.program;
   std::vector<char*> argv{const_cast<char*>(program.c_str())};
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);

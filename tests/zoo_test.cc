@@ -3,8 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
 #include <nlohmann/json.hpp>
 #include <regex>
+#include <sstream>
 
 #include "base/files.h"
 #include "base/sha256.h"
@@ -83,6 +85,40 @@ TEST(Zoo, LlamaBaseShowsTheFullLifeCycle) {
   EXPECT_LT(layer(results, 6)["eigenvalue"]["re"], -1);
   EXPECT_LT(layer(results, 6)["eigenvector_angle_degrees"], 25);
   EXPECT_NEAR(layer(results, 6)["decay_ratio"].get<double>(), -1, 0.3);
+}
+
+/// Rows of a Markdown table by their first cell.
+std::map<std::string, std::vector<std::string>> table_rows(const std::string& text) {
+  std::map<std::string, std::vector<std::string>> rows;
+  const std::regex row("\\| `([a-z0-9-]+)` (\\|.*)");
+  for (std::sregex_iterator match(text.begin(), text.end(), row), end; match != end; ++match) {
+    std::istringstream cells((*match)[2].str());
+    for (std::string cell; std::getline(cells, cell, '|');)
+      if (!cell.empty()) rows[(*match)[1]].push_back(cell);
+  }
+  return rows;
+}
+
+/// Every model, scanned on the held-out page: the README's table is what our own scan finds.
+TEST(Zoo, TheReadmesTableIsWhatScanFindsInEveryModel) {
+  const Outcome outcome = run_defectoscope({zoo().string()}, {.program = "zoo/zoo_table", .folder = {}});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const auto found = table_rows(outcome.out), said = table_rows(read_file(zoo() / "README.md"));
+  EXPECT_GE(found.size(), zoo_models().size());
+  for (const auto& [model, cells] : found) {
+    SCOPED_TRACE(model);
+    ASSERT_TRUE(said.contains(model));
+    const auto& expected = said.at(model);
+    ASSERT_EQ(cells.size(), expected.size());
+    for (std::size_t i = 0; i < cells.size(); ++i) {
+      char* end = nullptr;
+      const double value = std::strtod(expected[i].c_str(), &end);
+      if (end == expected[i].c_str())
+        EXPECT_EQ(cells[i], expected[i]);
+      else  // printed to so many digits; other processors round otherwise
+        EXPECT_NEAR(std::strtod(cells[i].c_str(), nullptr), value, 0.03 * std::abs(value) + 1) << i;
+    }
+  }
 }
 
 TEST(Zoo, TheFirstSnapshotHasNoHighNormTokenAndTheLastHas) {
