@@ -1,4 +1,5 @@
-// Prints the table of zoo/README.md from our own scans: zoo_table ZOO_FOLDER [MODEL ...]
+// Prints the table of zoo/README.md from our own scans, each as `defectoscope scan MODEL --rows 250` makes it
+// (the loss is on heldout.txt): zoo_table ZOO_FOLDER [MODEL ...]
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -23,20 +24,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr Index kWindow = 32;  // tokens: the zoo's context
-constexpr Index kStride = 4;
-
-/// Windows over the held-out page, by turns behind the start token and with whatever word comes first.
-std::vector<TokenIds> windows(const TokenIds& page, TokenId start, Index length) {
-  std::vector<TokenIds> rows;
-  for (Index begin = 0; begin + length <= static_cast<Index>(page.size()); begin += kStride) {
-    TokenIds row;
-    if (start >= 0 && rows.size() % 2 == 0) row.push_back(start);
-    while (static_cast<Index>(row.size()) < length)
-      row.push_back(page[static_cast<std::size_t>(begin) + row.size()]);
-    rows.push_back(std::move(row));
-  }
-  return rows;
-}
 
 /// "–" stands for what does not exist.
 std::string rounded(const std::optional<double>& value, int digits, const char* unit = "") {
@@ -59,7 +46,7 @@ std::string row(const Model& model, const Tokenizer& tokenizer, const fs::path& 
   const TokenIds page = tokenizer.encode(read_file(zoo / "heldout.txt"), false);
   const bool masked = tokenizer.find("[MASK]") >= 0;
   ScanOptions options;
-  options.token_rows = windows(page, tokenizer.start_token(), kWindow);
+  options.rows = 250;
   ScanJournal journal;
   const ScanResult scan = defectoscope::scan(model, tokenizer, options, journal);
   std::optional<double> loss;
@@ -79,13 +66,14 @@ std::string row(const Model& model, const Tokenizer& tokenizer, const fs::path& 
   };
   const std::optional<double> eigenvalue =
       decay != nullptr && decay->eigenvalue ? std::optional(decay->eigenvalue->real()) : std::nullopt;
-  return fmt::format("| `{}` | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |\n", scan.model_name,
-                     scan.model_type, scan.parameters, rounded(loss, 2),
+  return fmt::format("| `{}` | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |\n",
+                     scan.model_name, scan.model_type, scan.parameters, rounded(loss, 2),
                      rounded(of_high(high.median_ratio, 1), 1), layers(scan.explosion_layers),
                      layers(scan.decay_layers), rounded(of_high(high.mean_pairwise_angle_degrees, 2), 1, "°"),
                      rounded(at(explosion, &LayerReport::left_angle_degrees), 0, "°"),
                      rounded(at(explosion, &LayerReport::ffn_left_angle_degrees), 0, "°"),
-                     rounded(eigenvalue, 1), rounded(at(decay, &LayerReport::eigenvector_angle_degrees), 0, "°"),
+                     rounded(eigenvalue, 1),
+                     rounded(at(decay, &LayerReport::eigenvector_angle_degrees), 0, "°"),
                      rounded(at(decay, &LayerReport::decay_ratio), 1));
 }
 
@@ -95,7 +83,8 @@ void print_table(const fs::path& zoo, std::vector<std::string> names) {
       if (fs::exists(entry.path() / "config.json")) names.push_back(entry.path().filename().string());
   std::ranges::sort(names, natural_less);
   fmt::print(
-      "| model | family | parameters | loss | ratio | explosion | decay | pairwise | L | F | eigenvalue | at | "
+      "| model | family | parameters | loss | ratio | explosion | decay | pairwise | L | F | eigenvalue | at "
+      "| "
       "decay ratio |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|\n");
   for (const std::string& name : names) {
     try {
