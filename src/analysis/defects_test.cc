@@ -224,7 +224,8 @@ TEST(DecayCorollary, OrdinaryTokensFedToTheExplosionLayerDoExplodeAsLoneTokensDo
   ASSERT_EQ(found.size(), 1U);
   Matrix embedded = all.transformer.embed(Batch(rows));
   Index high = 0;
-  for (const float norm : lone_norms(all.transformer, embedded, {0}, false)[0])
+  const auto lone = lone_norms(all.transformer, embedded, {0}, false);
+  for (const float norm : lone[0])
     high += norm > all.scan.high_norm.threshold ? 1 : 0;
   EXPECT_GT(high, 0);
   EXPECT_EQ(found[0].became_high, high);
