@@ -15,9 +15,9 @@ struct Outcome {
 
 struct RunOptions {
   std::string program = "defectoscope";  ///< below the build folder
-  std::filesystem::path folder;  ///< working directory; empty: this process's
-  std::size_t file_limit = 0;    ///< bytes a file may grow to (a full disk); 0: none
-  double interrupt_after = 0;    ///< seconds after which SIGINT is sent; 0: never
+  std::filesystem::path folder;          ///< working directory; empty: this process's
+  std::size_t file_limit = 0;            ///< bytes a file may grow to (a full disk); 0: none
+  double interrupt_after = 0;            ///< seconds after which SIGINT is sent; 0: never
 };
 
 /// Runs the program with these arguments, to its end.

@@ -225,8 +225,7 @@ TEST(DecayCorollary, OrdinaryTokensFedToTheExplosionLayerDoExplodeAsLoneTokensDo
   Matrix embedded = all.transformer.embed(Batch(rows));
   Index high = 0;
   const auto lone = lone_norms(all.transformer, embedded, {0}, false);
-  for (const float norm : lone[0])
-    high += norm > all.scan.high_norm.threshold ? 1 : 0;
+  for (const float norm : lone[0]) high += norm > all.scan.high_norm.threshold ? 1 : 0;
   EXPECT_GT(high, 0);
   EXPECT_EQ(found[0].became_high, high);
 }

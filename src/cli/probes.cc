@@ -23,9 +23,10 @@ std::vector<Index> layers_of(const AnalysisContext& context, const std::vector<I
 }
 
 std::string no_layers(const ScanResult& scan) {
-  return fmt::format("scan finds no explosion layer in {}: there is nothing to probe. --layers names one to look "
-                     "at all the same.",
-                     scan.model_name);
+  return fmt::format(
+      "scan finds no explosion layer in {}: there is nothing to probe. --layers names one to look "
+      "at all the same.",
+      scan.model_name);
 }
 
 /// A token as the vocabulary spells it, or its id.
@@ -35,10 +36,11 @@ std::int32_t token_named(const std::string& name, const Tokenizer& tokenizer) {
   std::int32_t id = -1;
   const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), id);
   if (error == std::errc{} && end == name.data() + name.size() && id >= 0 && id < tokenizer.size()) return id;
-  throw Error(ErrorKind::kUsage,
-              fmt::format("the vocabulary has no token '{}': give it as the vocabulary spells it, or an id from 0 "
-                          "to {}",
-                          name, tokenizer.size() - 1));
+  throw Error(
+      ErrorKind::kUsage,
+      fmt::format("the vocabulary has no token '{}': give it as the vocabulary spells it, or an id from 0 "
+                  "to {}",
+                  name, tokenizer.size() - 1));
 }
 
 AnalysisOutput run_census(const AnalysisContext& context, const std::vector<Index>& asked) {
@@ -76,11 +78,10 @@ AnalysisOutput run_predictions(const AnalysisContext& context) {
     return nothing_output(context.scan, "predictions", "Predictions without data", Stage::kExplosion,
                           fmt::format("{} has no high-norm states, so there is no direction to predict.",
                                       context.scan.model_name));
-  return predictions_output(context.scan,
-                            predict_direction(context.transformer, context.tokenizer,
-                                              {.direction = context.scan.high_norm.direction,
-                                               .linearize = context.options.linearize,
-                                               .seed = context.options.seed}));
+  return predictions_output(context.scan, predict_direction(context.transformer, context.tokenizer,
+                                                            {.direction = context.scan.high_norm.direction,
+                                                             .linearize = context.options.linearize,
+                                                             .seed = context.options.seed}));
 }
 
 /// A beginning of the calibration rows, long enough for a perplexity.
@@ -104,7 +105,8 @@ std::vector<TokenIds> ablation_rows(const AnalysisContext& context) {
   return rows;
 }
 
-AnalysisOutput run_ablate(const AnalysisContext& context, const std::vector<Index>& asked, double temperature) {
+AnalysisOutput run_ablate(const AnalysisContext& context, const std::vector<Index>& asked,
+                          double temperature) {
   const std::vector<Index> layers = layers_of(context, asked);
   if (layers.empty())
     return nothing_output(context.scan, "ablate", "Ablation: without the explosion subspace", Stage::kPlateau,
@@ -129,16 +131,18 @@ void add_layers(CLI::App& command, const std::shared_ptr<std::vector<Index>>& la
 
 AnalysisCommand census_analysis() {
   return {.name = "census",
-          .description = "Which of all vocabulary entries explode: without attention, as first token, and as "
-                         "many random embeddings",
+          .description =
+              "Which of all vocabulary entries explode: without attention, as first token, and as "
+              "many random embeddings",
           .needs = ScanParts::kStates,
           .run = [](const AnalysisContext& context) { return run_census(context, {}); }};
 }
 
 AnalysisCommand trigger_analysis() {
   return {.name = "trigger",
-          .description = "What the explosion layer's FFN answers to: singular vectors, the true maximiser, and "
-                         "every entry's coefficient",
+          .description =
+              "What the explosion layer's FFN answers to: singular vectors, the true maximiser, and "
+              "every entry's coefficient",
           .needs = ScanParts::kStates,
           .run = [](const AnalysisContext& context) { return run_trigger(context, {}, ""); }};
 }
@@ -151,10 +155,11 @@ AnalysisCommand predictions_analysis() {
 }
 
 AnalysisCommand ablate_analysis() {
-  return {.name = "ablate",
-          .description = "Remove the explosion subspace: norms, perplexity and generated text before and after",
-          .needs = ScanParts::kStates,
-          .run = [](const AnalysisContext& context) { return run_ablate(context, {}, 0); }};
+  return {
+      .name = "ablate",
+      .description = "Remove the explosion subspace: norms, perplexity and generated text before and after",
+      .needs = ScanParts::kStates,
+      .run = [](const AnalysisContext& context) { return run_ablate(context, {}, 0); }};
 }
 
 void add_census(CLI::App& app) {

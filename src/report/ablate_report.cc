@@ -26,8 +26,9 @@ Chart norms_chart(const ScanResult& scan, const AblationResult& result) {
   const auto middle = static_cast<std::size_t>(scan.layers / 2);
   chart.sentence = fmt::format("After layer {}, half way: ", middle);
   for (const AblationRun& run : result.runs)
-    chart.sentence += fmt::format("{}{:.4g} {}", &run == &result.runs.front() ? "" : ", ", run.norms[middle].max,
-                                  run.name == "none" ? "untouched" : "with " + run.name);
+    chart.sentence +=
+        fmt::format("{}{:.4g} {}", &run == &result.runs.front() ? "" : ", ", run.norms[middle].max,
+                    run.name == "none" ? "untouched" : "with " + run.name);
   chart.sentence += fmt::format(" (median token: {:.3g}).", result.runs.front().norms[middle].median);
   chart.marks = life_cycle_marks(scan);
   return chart;
@@ -78,9 +79,8 @@ AnalysisOutput ablate_output(const ScanResult& scan, const AblationResult& resul
   std::vector<Index> layers;
   for (const AblationSite& site : result.sites) {
     layers.push_back(site.layer);
-    sites.push_back({{"layer", site.layer},
-                     {"cut", number(site.cut)},
-                     {"ordinary_mean", number(site.ordinary_mean)}});
+    sites.push_back(
+        {{"layer", site.layer}, {"cut", number(site.cut)}, {"ordinary_mean", number(site.ordinary_mean)}});
   }
   std::string summary = section.charts[0].sentence + "\n";
   for (const AblationRun& run : result.runs) {

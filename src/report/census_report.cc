@@ -46,12 +46,14 @@ Chart without_attention_chart(const CensusLayer& layer, const TokenName& name) {
   if (!spikes.x.empty()) chart.series.push_back(std::move(spikes));
   chart.sentence =
       layer.spikes.empty()
-          ? fmt::format("Every vocabulary entry with all attention removed: none stands out after layer {} "
-                        "(median {:.4g}).",
-                        layer.layer, layer.median)
-          : fmt::format("Every vocabulary entry with all attention removed: {} of {} explode by themselves, "
-                        "wherever they stand. Largest: {}.",
-                        layer.high_without_attention, layer.without_attention.size(), leaders(layer));
+          ? fmt::format(
+                "Every vocabulary entry with all attention removed: none stands out after layer {} "
+                "(median {:.4g}).",
+                layer.layer, layer.median)
+          : fmt::format(
+                "Every vocabulary entry with all attention removed: {} of {} explode by themselves, "
+                "wherever they stand. Largest: {}.",
+                layer.high_without_attention, layer.without_attention.size(), leaders(layer));
   add_threshold(chart, layer);
   return chart;
 }
@@ -108,13 +110,15 @@ Json layer_json(const CensusLayer& layer) {
           {"threshold", layer.threshold > 0 ? number(layer.threshold) : Json(nullptr)},
           {"threshold_from_this_layer", layer.threshold_found},
           {"median_without_attention", number(layer.median)},
-          {"high", {{"without_attention", layer.high_without_attention},
-                    {"first", layer.high_lone},
-                    {"random", layer.high_random}}},
+          {"high",
+           {{"without_attention", layer.high_without_attention},
+            {"first", layer.high_lone},
+            {"random", layer.high_random}}},
           {"spikes", spikes},
-          {"norms", {{"without_attention", numbers(six_digits(layer.without_attention))},
-                     {"first", numbers(six_digits(layer.lone))},
-                     {"random_sorted", numbers(six_digits(layer.random))}}}};
+          {"norms",
+           {{"without_attention", numbers(six_digits(layer.without_attention))},
+            {"first", numbers(six_digits(layer.lone))},
+            {"random_sorted", numbers(six_digits(layer.random))}}}};
 }
 
 }  // namespace

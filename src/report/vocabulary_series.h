@@ -9,8 +9,8 @@
 
 namespace defectoscope {
 
-/// A value of every vocabulary entry over its id, for a scatter chart: all of them up to 2048, else of each of
-/// 1024 stretches of ids the largest and the smallest, so that no peak is lost and a page stays small.
+/// A value of every vocabulary entry over its id, for a scatter chart: all of them up to 2048, else of each
+/// of 1024 stretches of ids the largest and the smallest, so that no peak is lost and a page stays small.
 Series vocabulary_series(const std::string& name, std::span<const float> values,
                          const std::function<std::string(std::int32_t)>& token_name);
 
