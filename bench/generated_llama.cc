@@ -8,7 +8,7 @@ Model generated_llama(const LlamaShape& shape, DType dtype) {
   ModelConfig config;
   config.architecture = find_architecture("llama");
   config.model_type = "llama";
-  config.hidden_size = shape.hidden_size;
+  config.hidden_size = config.embedding_size = shape.hidden_size;
   config.layers = shape.layers;
   config.heads = shape.heads;
   config.kv_heads = shape.kv_heads;

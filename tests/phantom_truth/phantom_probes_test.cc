@@ -61,7 +61,7 @@ TEST_P(PhantomProbes, TheLeadingVectorIsTheTriggerAndTheOnlyOneThatExplodes) {
     const TriggerLayer& layer = trigger.layers[i];
     EXPECT_LT(angle(layer.right, truth_.explosions[i].trigger), 2);
     EXPECT_EQ(layer.exploding, 1);
-    EXPECT_GT(layer.first_median, 3 * std::abs(layer.second_median));
+    EXPECT_GT(layer.first_median, 2 * std::abs(layer.second_median));
     EXPECT_GE(layer.inputs.maximiser.norm, layer.inputs.linear.norm * 0.9999);
     EXPECT_GE(layer.inputs.maximiser.norm, layer.inputs.quadratic.norm * 0.9999);
     ASSERT_TRUE(layer.inputs.maximiser.output_angle_degrees);
