@@ -18,7 +18,8 @@ using testing::HasSubstr;
 
 const std::string kZoo = DEFECTOSCOPE_SOURCE_DIR "/zoo/";
 /// Every analysis of scan --full.
-const std::vector<std::string> kAnalyses = {"norms", "high-norm", "singular", "decay", "mechanism"};
+const std::vector<std::string> kAnalyses = {"norms",   "high-norm",   "singular", "decay",    "census",
+                                            "trigger", "predictions", "ablate",   "mechanism"};
 
 class AnalysisCommand : public testing::Test {
  protected:
@@ -102,6 +103,21 @@ TEST_F(AnalysisCommand, AnEncoderAndAModelWithoutHighNormsAreAnsweredToo) {
   const Outcome decay = run({"decay", kZoo + "llama-base-ckpt-0", "--rows", "20"});
   EXPECT_EQ(decay.exit_code, 0);
   EXPECT_THAT(decay.out, HasSubstr("no high-norm tokens"));
+}
+
+TEST_F(AnalysisCommand, ProbesRefuseWhatTheModelDoesNotHaveAndSayWhereThereIsNothing) {
+  const std::string model = kZoo + "llama-base";
+  expect_refused(2, {"census", model, "--rows", "20", "--layers", "7"}, "layer");
+  expect_refused(2, {"trigger", model, "--rows", "20", "--layers", "0"}, "layer");
+  expect_refused(2, {"trigger", model, "--rows", "20", "--first-token", "no such token"}, "no such token");
+  for (const char* name : {"census", "trigger", "predictions", "ablate"}) {
+    const Outcome outcome = run({name, kZoo + "llama-base-ckpt-0", "--rows", "20", "--json"});
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+    EXPECT_EQ(schema_complaints(outcome.out, std::string(name) + ".schema.json"), "") << name;
+    const json result = json::parse(outcome.out);
+    EXPECT_TRUE(result["layers"].empty()) << name;
+    EXPECT_EQ(result["notes"].size(), 1U) << name;
+  }
 }
 
 TEST_F(AnalysisCommand, NormsTakesAnyTextAndRefusesWhatIsNone) {

@@ -1,6 +1,8 @@
 #include "cli/full_scan.h"
 
+#include "base/error.h"
 #include "base/progress.h"
+#include "report/probe_reports.h"
 #include "report/section_json.h"
 
 namespace defectoscope {
@@ -28,6 +30,20 @@ std::vector<AnalysisCommand> full_scan_analyses() {
           predictions_analysis(), ablate_analysis(),    mechanism_analysis()};
 }
 
+namespace {
+
+/// An analysis that a family has no answer to (experts) leaves a sentence, not a scan without a report.
+AnalysisOutput run_or_say_why(const AnalysisCommand& analysis, const AnalysisContext& context) {
+  try {
+    return analysis.run(context);
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::kResources || error.kind() == ErrorKind::kInterrupted) throw;
+    return nothing_output(context.scan, analysis.name, analysis.name, Stage::kBeyond, error.what());
+  }
+}
+
+}  // namespace
+
 std::vector<AnalysisOutput> run_full_scan(const AnalysisContext& context) {
   std::vector<AnalysisOutput> outputs;
   const auto analyses = full_scan_analyses();
@@ -38,7 +54,7 @@ std::vector<AnalysisOutput> run_full_scan(const AnalysisContext& context) {
     if (const auto kept = context.journal.get(record)) {
       outputs.push_back(from_record(analysis.name, *kept));
     } else {
-      outputs.push_back(analysis.run(context));
+      outputs.push_back(run_or_say_why(analysis, context));
       context.journal.put(record, to_record(outputs.back()));
     }
     progress.advance();
