@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "analysis/journal.h"
+#include "base/median.h"
 #include "base/parallel.h"
 #include "base/progress.h"
 #include "base/random.h"
@@ -35,11 +36,7 @@ class Keeper final : public Observer {
     states_.table.norms.push_back(row_norms(states));
     const auto& norms = states_.table.norms.back();
     double least = rule_.threshold;
-    if (least <= 0) {
-      std::vector<float> sorted = norms;
-      std::nth_element(sorted.begin(), sorted.begin() + batch.rows() / 2, sorted.end());
-      least = kCandidateRatio * sorted[at(batch.rows() / 2)];
-    }
+    if (least <= 0) least = kCandidateRatio * median(norms);
     std::vector<Index> chosen;
     for (Index i = 0; i < batch.rows(); ++i)
       if (norms[at(i)] > least) chosen.push_back(i);

@@ -22,7 +22,7 @@ class ProductOperator final : public LinearOperator {
   Index rows() const override { return form(layers_.size() - 1).rows(); }
   Index cols() const override { return form(0).cols(); }
   void apply(ConstMatrixView x, MatrixView y) const override {
-    Matrix from = copy(x), to(x.rows(), x.cols());
+    Matrix from(x), to(x.rows(), x.cols());
     for (std::size_t i = 0; i < layers_.size(); ++i) {
       form(i).apply(from, to);
       std::swap(from, to);
@@ -30,7 +30,7 @@ class ProductOperator final : public LinearOperator {
     put(from, y);
   }
   void apply_transpose(ConstMatrixView x, MatrixView y) const override {
-    Matrix from = copy(x), to(x.rows(), x.cols());
+    Matrix from(x), to(x.rows(), x.cols());
     for (std::size_t i = layers_.size(); i-- > 0;) {
       form(i).apply_transpose(from, to);
       std::swap(from, to);
@@ -40,11 +40,6 @@ class ProductOperator final : public LinearOperator {
 
  private:
   const LinearOperator& form(std::size_t i) const { return layers_[i]->form(LinearForm::kLayer); }
-  static Matrix copy(ConstMatrixView x) {
-    Matrix m(x.rows(), x.cols());
-    put(x, m);
-    return m;
-  }
   static void put(ConstMatrixView from, MatrixView to) {
     for (Index i = 0; i < from.rows(); ++i)
       std::copy(from.row(i).begin(), from.row(i).end(), to.row(i).begin());

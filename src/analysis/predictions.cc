@@ -5,6 +5,7 @@
 
 #include "analysis/angle.h"
 #include "analysis/trigger.h"
+#include "base/median.h"
 #include "base/progress.h"
 #include "base/random.h"
 #include "kernels/pointwise.h"
@@ -61,9 +62,7 @@ class RmsTap final : public Observer {
     std::vector<double> values;
     for (std::size_t i = 0; i + 1 < batch.begin.size(); ++i)
       values.push_back(norm(states.row(batch.begin[i] + 1)) / std::sqrt(static_cast<double>(states.cols())));
-    const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-    std::ranges::nth_element(values, middle);
-    (tap == Tap::kBeforeAttention ? attention : ffn).push_back(*middle);
+    (tap == Tap::kBeforeAttention ? attention : ffn).push_back(median(std::move(values)));
   }
   std::vector<double> attention, ffn;
 };

@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 
+#include "base/median.h"
 #include "tokenizer/tokenizer.h"
 
 namespace defectoscope {
@@ -126,10 +127,7 @@ double median_peak_ratio(const NormTable& table, const std::vector<std::uint8_t>
       if (ordinary[layer] > 0) peak = std::max(peak, table.norms[layer][at(t)] / ordinary[layer]);
     peaks.push_back(peak);
   }
-  if (peaks.empty()) return 0;
-  const auto middle = peaks.begin() + static_cast<std::ptrdiff_t>(peaks.size() / 2);
-  std::nth_element(peaks.begin(), middle, peaks.end());
-  return *middle;
+  return median(std::move(peaks));
 }
 
 }  // namespace defectoscope

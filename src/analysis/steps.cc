@@ -4,6 +4,8 @@
 #include <cmath>
 #include <map>
 
+#include "base/median.h"
+
 namespace defectoscope {
 namespace {
 
@@ -21,12 +23,6 @@ constexpr Index kMany = 100;       // that many
 constexpr double kFewest = 3;
 
 std::size_t at(Index i) { return static_cast<std::size_t>(i); }
-
-double median_of(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
 
 /// Special tokens that explode together.
 struct Group {
@@ -87,7 +83,7 @@ void add_steps(const Trajectories& paths, const HighNormSplit& split, const Grou
   for (Index layer = 0; layer <= layers; ++layer) {
     std::vector<double> values;
     for (const Index t : group.tokens) values.push_back(paths.log_norm(t, layer));
-    median[at(layer)] = median_of(std::move(values));
+    median[at(layer)] = defectoscope::median(std::move(values));
     ratio[at(layer)] = std::exp(median[at(layer)] - paths.ordinary[at(layer)]);
     if (layer > 0) step[at(layer)] = paths.step(median[at(layer - 1)], median[at(layer)], layer, sign);
   }

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <limits>
 
+#include "base/median.h"
+
 namespace defectoscope {
 namespace {
 
@@ -18,13 +20,6 @@ constexpr double kLeastTailScale = 0.03;  // τ of perfectly equal norms
 constexpr double kOfWidest = 0.35;        // a lower gap counts from this share of the widest on
 
 std::size_t at(Index i) { return static_cast<std::size_t>(i); }
-
-double median_of(std::vector<float>& values) {
-  if (values.empty()) return 0;
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
 
 /// The two populations of one layer, if it has them.
 struct LayerSplit {
@@ -142,7 +137,7 @@ std::vector<double> ordinary_medians(const NormTable& table) {
     values.clear();
     for (Index t = 0; t < tokens; ++t)
       if (!later_only || table.tokens.position[at(t)] > 0) values.push_back(norms[at(t)]);
-    medians.push_back(median_of(values));
+    medians.push_back(median(values));
   }
   return medians;
 }

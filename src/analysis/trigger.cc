@@ -9,6 +9,7 @@
 #include "analysis/census.h"
 #include "analysis/journal.h"
 #include "base/error.h"
+#include "base/median.h"
 #include "base/progress.h"
 #include "base/random.h"
 #include "kernels/pointwise.h"
@@ -107,12 +108,6 @@ void columns_through_ffn(const Transformer& transformer, const LinearizedLayer& 
   }
 }
 
-double median_of(std::vector<float> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::ranges::nth_element(values, middle);
-  return *middle;
-}
-
 }  // namespace
 
 std::int32_t first_token_of(const Model& model, const Tokenizer& tokenizer) {
@@ -182,8 +177,8 @@ Trigger analyse_trigger(const Transformer& transformer, const Tokenizer& tokeniz
                                        Random(options.seed, static_cast<std::uint64_t>(number)).next_u64());
     layer.first = entry_coefficients(transformer, number - 1, layer.right, -1, journal);
     layer.second = entry_coefficients(transformer, number - 1, layer.right, trigger.first_token, journal);
-    layer.first_median = median_of(layer.first);
-    layer.second_median = median_of(layer.second);
+    layer.first_median = median(layer.first);
+    layer.second_median = median(layer.second);
   }
   return trigger;
 }

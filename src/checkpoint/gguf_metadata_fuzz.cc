@@ -1,29 +1,13 @@
 // Feeds bytes to the GGUF header reader: what it accepts can be read through, all else must be an Error.
 #include <cstdint>
-#include <cstdlib>
-#include <cstring>
 #include <string>
 
-#include "base/error.h"
+#include "base/test_fuzz.h"
 #include "checkpoint/gguf_metadata.h"
 
 namespace {
 
 using namespace defectoscope;
-
-void require(bool condition) {
-  if (!condition) std::abort();
-}
-
-/// Runs one reader; a value of another type is an Error too.
-template <typename Body>
-void attempt(const Body& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    require(error.kind() == ErrorKind::kBadInput);
-  }
-}
 
 void read(std::span<const std::byte> file) {
   attempt([&] {

@@ -1,30 +1,12 @@
 // Feeds bytes to the zip and pickle readers: the tensors they accept must lie inside, all else must be an
 // Error.
 #include <cstdint>
-#include <cstdlib>
 
-#include "base/error.h"
+#include "base/test_fuzz.h"
 #include "checkpoint/pickle.h"
 #include "checkpoint/zip_archive.h"
 
-namespace {
-
 using namespace defectoscope;
-
-void require(bool condition) {
-  if (!condition) std::abort();
-}
-
-template <typename Body>
-void attempt(const Body& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    require(error.kind() == ErrorKind::kBadInput);
-  }
-}
-
-}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto bytes = std::as_bytes(std::span(data, size));

@@ -2,13 +2,11 @@
 #include <fuzzer/FuzzedDataProvider.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <span>
 
-#include "base/error.h"
+#include "base/test_fuzz.h"
 #include "checkpoint/quantization.h"
 #include "checkpoint/strict_json.h"
 #include "checkpoint/tensor_set.h"
@@ -16,19 +14,6 @@
 namespace {
 
 using namespace defectoscope;
-
-void require(bool condition) {
-  if (!condition) std::abort();
-}
-
-template <typename Body>
-void attempt(const Body& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    require(error.kind() == ErrorKind::kBadInput && std::strlen(error.what()) < 4096);
-  }
-}
 
 constexpr const char* kParts[] = {
     "qweight",      "qzeros",       "scales",           "g_idx",        "weight",

@@ -41,6 +41,13 @@ void add_model(CLI::App& command, CommonOptions& options, bool optional) {
       ->type_name("DIR");
 }
 
+void add_rows(CLI::App& command, Index& rows, const std::string& help) {
+  command.add_option("--rows", rows, help)
+      ->capture_default_str()
+      ->check(CLI::Range(Index{1}, Index{1000000}))
+      ->type_name("N");
+}
+
 void add_threads(CLI::App& command, CommonOptions& options) {
   command
       .add_option("--threads", options.threads,

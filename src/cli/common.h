@@ -26,6 +26,8 @@ struct CommonOptions {
 /// MODEL, --family, --adapter.
 void add_model(CLI::App& command, CommonOptions& options, bool optional);
 void add_threads(CLI::App& command, CommonOptions& options);
+/// --rows, with what they are rows of.
+void add_rows(CLI::App& command, Index& rows, const std::string& help);
 
 /// Applies --threads.
 void apply(const CommonOptions& options);

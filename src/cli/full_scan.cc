@@ -22,6 +22,16 @@ AnalysisOutput from_record(const std::string& name, const std::string& record) {
           .sections = sections_from_json(json.at("sections"))};
 }
 
+/// An analysis that a family has no answer to (experts) leaves a sentence, not a scan without a report.
+AnalysisOutput run_or_say_why(const AnalysisCommand& analysis, const AnalysisContext& context) {
+  try {
+    return analysis.run(context);
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::kResources || error.kind() == ErrorKind::kInterrupted) throw;
+    return nothing_output(context.scan, {.id = analysis.name, .heading = analysis.name}, error.what());
+  }
+}
+
 }  // namespace
 
 std::vector<AnalysisCommand> full_scan_analyses() {
@@ -29,20 +39,6 @@ std::vector<AnalysisCommand> full_scan_analyses() {
           decay_analysis(),       census_analysis(),    trigger_analysis(),
           predictions_analysis(), ablate_analysis(),    mechanism_analysis()};
 }
-
-namespace {
-
-/// An analysis that a family has no answer to (experts) leaves a sentence, not a scan without a report.
-AnalysisOutput run_or_say_why(const AnalysisCommand& analysis, const AnalysisContext& context) {
-  try {
-    return analysis.run(context);
-  } catch (const Error& error) {
-    if (error.kind() == ErrorKind::kResources || error.kind() == ErrorKind::kInterrupted) throw;
-    return nothing_output(context.scan, analysis.name, analysis.name, Stage::kBeyond, error.what());
-  }
-}
-
-}  // namespace
 
 std::vector<AnalysisOutput> run_full_scan(const AnalysisContext& context) {
   std::vector<AnalysisOutput> outputs;

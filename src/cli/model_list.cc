@@ -10,8 +10,8 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "cli/hub_model.h"
+#include "cli/scan_session.h"
 #include "hub/repo.h"
-#include "kernels/gemm.h"
 #include "report/scan_sections.h"
 #include "tokenizer/tokenizer.h"
 
@@ -31,10 +31,7 @@ void add_model_list(CLI::App& command, ModelListCommand& options, const std::str
   command.add_option("--seed", options.seed, "Chooses rows and samples")
       ->capture_default_str()
       ->type_name("S");
-  command.add_option("--rows", options.rows, "Calibration rows at most")
-      ->capture_default_str()
-      ->check(CLI::Range(Index{1}, Index{1000000}))
-      ->type_name("N");
+  add_rows(command, options.rows, "Calibration rows at most");
   command.add_flag("--json", options.json, "Print " + name + ".json instead of the summary");
 }
 
@@ -70,7 +67,7 @@ ScanOptions options_of(const ModelListCommand& command, const Model& model) {
   options.text = text_file(command.text);
   options.rows = command.rows;
   options.seed = command.seed;
-  if (model.config().hidden_size >= 2048 && has_fast_bf16()) options.compute = ComputeType::kBF16;
+  options.compute = automatic_compute(model);
   return options;
 }
 

@@ -4,7 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <charconv>
 
-#include "analysis/calibration.h"
+#include "analysis/calibration_rows.h"
 #include "base/error.h"
 #include "cli/app.h"
 #include "cli/full_scan.h"
@@ -45,9 +45,7 @@ std::int32_t token_named(const std::string& name, const Tokenizer& tokenizer) {
 
 AnalysisOutput run_census(const AnalysisContext& context, const std::vector<Index>& asked) {
   const std::vector<Index> layers = layers_of(context, asked);
-  if (layers.empty())
-    return nothing_output(context.scan, "census", "Census: which tokens explode", Stage::kDevelopment,
-                          no_layers(context.scan));
+  if (layers.empty()) return nothing_output(context.scan, probe_section("census"), no_layers(context.scan));
   const CensusOptions options{.layers = layers,
                               .threshold = context.scan.high_norm.threshold,
                               .paper_parity = context.options.linearize.paper_parity,
@@ -60,9 +58,7 @@ AnalysisOutput run_census(const AnalysisContext& context, const std::vector<Inde
 AnalysisOutput run_trigger(const AnalysisContext& context, const std::vector<Index>& asked,
                            const std::string& first_token) {
   const std::vector<Index> layers = layers_of(context, asked);
-  if (layers.empty())
-    return nothing_output(context.scan, "trigger", "Trigger: what the explosion answers to", Stage::kTrigger,
-                          no_layers(context.scan));
+  if (layers.empty()) return nothing_output(context.scan, probe_section("trigger"), no_layers(context.scan));
   const TriggerOptions options{.layers = layers,
                                .direction = context.scan.high_norm.direction,
                                .linearize = context.options.linearize,
@@ -75,7 +71,7 @@ AnalysisOutput run_trigger(const AnalysisContext& context, const std::vector<Ind
 
 AnalysisOutput run_predictions(const AnalysisContext& context) {
   if (context.scan.high_norm.direction.empty())
-    return nothing_output(context.scan, "predictions", "Predictions without data", Stage::kExplosion,
+    return nothing_output(context.scan, probe_section("predictions"),
                           fmt::format("{} has no high-norm states, so there is no direction to predict.",
                                       context.scan.model_name));
   return predictions_output(context.scan, predict_direction(context.transformer, context.tokenizer,
@@ -87,30 +83,17 @@ AnalysisOutput run_predictions(const AnalysisContext& context) {
 /// A beginning of the calibration rows, long enough for a perplexity.
 std::vector<TokenIds> ablation_rows(const AnalysisContext& context) {
   constexpr Index kTokens = 4096;
-  Calibration calibration(context.transformer, context.tokenizer,
-                          {.text = context.options.text,
-                           .token_rows = context.options.token_rows,
-                           .rows = context.options.rows,
-                           .max_tokens = context.options.max_tokens,
-                           .sample_tokens = context.options.sample_tokens,
-                           .seed = context.options.seed,
-                           .parameters = context.scan.parameters},
-                          context.journal);
   std::vector<TokenIds> rows;
-  while (calibration.info().tokens < kTokens) {
-    std::vector<TokenIds> batch = calibration.next_batch();
-    if (batch.empty()) break;
-    for (TokenIds& row : batch) rows.push_back(std::move(row));
-  }
+  for (auto& batch : calibration_batches(context.transformer, context.tokenizer, context.options,
+                                         context.scan.parameters, kTokens, context.journal))
+    std::ranges::move(batch, std::back_inserter(rows));
   return rows;
 }
 
 AnalysisOutput run_ablate(const AnalysisContext& context, const std::vector<Index>& asked,
                           double temperature) {
   const std::vector<Index> layers = layers_of(context, asked);
-  if (layers.empty())
-    return nothing_output(context.scan, "ablate", "Ablation: without the explosion subspace", Stage::kPlateau,
-                          no_layers(context.scan));
+  if (layers.empty()) return nothing_output(context.scan, probe_section("ablate"), no_layers(context.scan));
   return ablate_output(context.scan, ablate(context.model, context.tokenizer, ablation_rows(context),
                                             {.layers = layers,
                                              .direction = context.scan.high_norm.direction,

@@ -183,10 +183,7 @@ void add_quantize(CLI::App& app) {
                    "Random skip sets of the same size, as a control (default: 20, none for large models)")
       ->check(CLI::Range(Index{0}, Index{1000}))
       ->type_name("N");
-  command->add_option("--rows", options->rows, "Calibration rows of the scan at most")
-      ->capture_default_str()
-      ->check(CLI::Range(Index{1}, Index{1000000}))
-      ->type_name("N");
+  add_rows(*command, options->rows, "Calibration rows of the scan at most");
   command->add_option("--seed", options->seed, "Chooses the scan's rows and the random skip sets")
       ->capture_default_str()
       ->type_name("S");

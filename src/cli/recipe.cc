@@ -117,10 +117,7 @@ void add_recipe(CLI::App& app) {
       ->add_option("--text", options->text,
                    "Calibration text of the scan, as of 'scan' (default: sampled from the model)")
       ->type_name("FILE");
-  command->add_option("--rows", options->rows, "Calibration rows of the scan at most")
-      ->capture_default_str()
-      ->check(CLI::Range(Index{1}, Index{1000000}))
-      ->type_name("N");
+  add_rows(*command, options->rows, "Calibration rows of the scan at most");
   command->add_option("--seed", options->seed, "Chooses the scan's rows")
       ->capture_default_str()
       ->type_name("S");

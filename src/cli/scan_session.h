@@ -31,6 +31,10 @@ enum class ScanParts {
 /// The options that matter for `parts`. `name`: the subcommand's, for the help of --out and --json.
 void add_scan_options(CLI::App& command, ScanCommand& options, const std::string& name, ScanParts parts);
 
+/// What --compute auto means: bf16 for width 2048 and more where the processor is faster in it. f32 costs
+/// nothing on small models; on large ones bf16 is up to three times as fast where it is fast.
+ComputeType automatic_compute(const Model& model);
+
 /// What a subcommand works with from its options on: model, tokenizer, output folder, journal, clock.
 struct ScanSession {
   /// Opens all; a folder that cannot be written is known here, before the work.

@@ -18,9 +18,7 @@ class Recorder final : public Observer {
  public:
   void on_states(Index, Tap tap, const Batch&, MatrixView states) override {
     if (tap != Tap::kEmbedding && tap != Tap::kAfterLayer) return;
-    Matrix copy(states.rows(), states.cols());
-    std::copy_n(states.data(), states.rows() * states.cols(), copy.data());
-    layers.push_back(std::move(copy));
+    layers.emplace_back(ConstMatrixView(states));
   }
   std::vector<Matrix> layers;
 };

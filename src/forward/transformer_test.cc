@@ -39,20 +39,13 @@ bool same_bytes(ConstMatrixView a, ConstMatrixView b) {
   return true;
 }
 
-Matrix copy_of(ConstMatrixView view) {
-  Matrix copy(view.rows(), view.cols());
-  for (Index r = 0; r < view.rows(); ++r)
-    std::copy(view.row(r).begin(), view.row(r).end(), copy.row(r).begin());
-  return copy;
-}
-
 /// Keeps the states of every tap, and changes or skips what a test asks for.
 class Probe : public Observer {
  public:
   void on_states(Index layer_index, Tap tap, const Batch&, MatrixView states) override {
     if (change) change(layer_index, tap, states);
-    if (tap == Tap::kBeforeFfn) before_ffn.push_back(copy_of(states));
-    if (tap == Tap::kEmbedding || tap == Tap::kAfterLayer) after.push_back(copy_of(states));
+    if (tap == Tap::kBeforeFfn) before_ffn.emplace_back(ConstMatrixView(states));
+    if (tap == Tap::kEmbedding || tap == Tap::kAfterLayer) after.emplace_back(ConstMatrixView(states));
   }
   bool wants_attention() const override { return record_attention; }
   void on_attention(Index, const Batch&, std::span<const float> received) override {
@@ -100,7 +93,7 @@ TEST_P(TransformerOf, SequencesOfABatchDoNotMeet) {
   const Batch batch(sequences);
   transformer_.run(batch, probe);
   for (std::size_t i = 0; i < sequences.size(); ++i) {
-    const Matrix alone = copy_of(transformer_.hidden_states(sequences[i]).back());
+    const Matrix alone = transformer_.hidden_states(sequences[i]).back();
     const auto rows = static_cast<Index>(sequences[i].size());
     EXPECT_LT(relative_difference(probe.after.back().view().block_rows(batch.begin[i], rows), alone), 2e-6);
   }
@@ -149,13 +142,13 @@ TEST_P(TransformerOf, DecodingWithACacheGivesTheWholePass) {
   // The first 2 and 3 tokens at once, then one by one while there are any.
   std::vector<std::vector<Matrix>> pieces(2);
   const Matrix first = transformer_.run_cached(Batch({{kTokens[0], kTokens[1]}, {7, 7, 30}}), caches);
-  pieces[0].push_back(copy_of(first.view().block_rows(0, 2)));
-  pieces[1].push_back(copy_of(first.view().block_rows(2, 3)));
+  pieces[0].emplace_back(ConstMatrixView(first.view().block_rows(0, 2)));
+  pieces[1].emplace_back(ConstMatrixView(first.view().block_rows(2, 3)));
   for (std::size_t i = 0; i < 2; ++i) {
     for (auto at = static_cast<std::size_t>(caches[i].size()); at < sequences[i].size(); ++at)
       pieces[i].push_back(
           transformer_.run_cached(Batch(std::vector<TokenIds>{{sequences[i][at]}}), {&caches[i], 1}));
-    const Matrix whole = copy_of(transformer_.hidden_states(sequences[i]).back());
+    const Matrix whole = transformer_.hidden_states(sequences[i]).back();
     Index row = 0;
     for (const Matrix& piece : pieces[i]) {
       EXPECT_LT(relative_difference(piece, whole.view().block_rows(row, piece.rows())), 5e-6)
@@ -221,7 +214,7 @@ TEST_F(LlamaTransformer, ChangedStatesGoOnChanged) {
   transformer_.run(batch, edited);
   EXPECT_TRUE(same_bytes(plain.after[0], edited.after[0]));
   EXPECT_FLOAT_EQ(edited.after[1](4, 11), plain.after[1](4, 11) + 3);
-  Matrix states = copy_of(edited.after[1]);
+  Matrix states = edited.after[1];
   Observer nothing;
   transformer_.run_layer(1, batch, states, nothing);
   EXPECT_TRUE(same_bytes(states, edited.after[2]));
@@ -320,7 +313,7 @@ TEST_F(LlamaTransformer, EveryMatmulGoesThroughTheFactory) {
     return std::make_unique<Counting>(make_dense_linear(weights, ComputeType::kF32), applied);
   };
   const Transformer counted(model_, {.linear = factory, .keep_layers = false});
-  const Matrix states = copy_of(counted.hidden_states(kTokens).back());
+  const Matrix states = counted.hidden_states(kTokens).back();
   EXPECT_TRUE(same_bytes(states, transformer_.hidden_states(kTokens).back()));
   Matrix logits(states.rows(), 61);
   counted.logits(states, logits);

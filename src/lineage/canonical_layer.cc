@@ -16,12 +16,6 @@ namespace {
 
 constexpr Index kRowTile = 256;
 
-Matrix copied(ConstMatrixView x) {
-  Matrix copy(x.rows(), x.cols());
-  for (Index r = 0; r < x.rows(); ++r) std::ranges::copy(x.row(r), copy.row(r).begin());
-  return copy;
-}
-
 /// Rows of x less their mean: x := P x.
 void centre(MatrixView x) {
   for (Index r = 0; r < x.rows(); ++r) {
@@ -94,7 +88,7 @@ void CanonicalLayer::apply_transpose(ConstMatrixView x, MatrixView y) const { ap
 
 void CanonicalLayer::apply(bool transposed, ConstMatrixView x, MatrixView y) const {
   const ArchitectureSpec& architecture = *layer_.parts().architecture;
-  Matrix state = copied(x);
+  Matrix state(x);
   if (canonical_.centred) centre(state);
   if (has_own_scale(architecture.placement)) {
     state = applied(layer_.form(LinearForm::kLayer), transposed, state);
@@ -124,14 +118,14 @@ CanonicalFfn::CanonicalFfn(const LinearizedLayer& layer, const Canonical& canoni
     : ffn_(layer.form(LinearForm::kFfn)), centred_(canonical.centred) {}
 
 void CanonicalFfn::apply(ConstMatrixView x, MatrixView y) const {
-  Matrix state = copied(x);
+  Matrix state(x);
   if (centred_) centre(state);
   ffn_.apply(state, y);
   if (centred_) centre(y);
 }
 
 void CanonicalFfn::apply_transpose(ConstMatrixView x, MatrixView y) const {
-  Matrix state = copied(x);
+  Matrix state(x);
   if (centred_) centre(state);
   ffn_.apply_transpose(state, y);
   if (centred_) centre(y);

@@ -17,12 +17,6 @@ namespace {
 
 constexpr Index kFrobeniusBlock = 16;
 
-Matrix copied(ConstMatrixView x) {
-  Matrix copy(x.rows(), x.cols());
-  for (Index r = 0; r < x.rows(); ++r) std::ranges::copy(x.row(r), copy.row(r).begin());
-  return copy;
-}
-
 void add(Matrix& x, ConstMatrixView y) {
   for (Index r = 0; r < x.rows(); ++r) {
     const std::span<float> to = x.row(r);
@@ -113,7 +107,7 @@ class LayerForm : public LinearOperator {
       return sum;
     }
     if (parts_.architecture->residual == ResidualForm::kSequential) {
-      Matrix middle = copied(x);
+      Matrix middle(x);
       add(middle, sum);
       add(sum, parts_.ffn(middle));
     } else {
@@ -125,7 +119,7 @@ class LayerForm : public LinearOperator {
 
   Matrix layer_transpose(ConstMatrixView y, bool with_identity) const {
     if (parts_.architecture->placement == NormPlacement::kPost) {
-      Matrix sum = copied(y);
+      Matrix sum(y);
       parts_.last.apply_transpose(sum);
       add(sum, parts_.ffn_transpose(sum));
       parts_.between.apply_transpose(sum);
@@ -135,7 +129,7 @@ class LayerForm : public LinearOperator {
     }
     Matrix sum = parts_.ffn_transpose(y);
     if (parts_.architecture->residual == ResidualForm::kSequential) {
-      Matrix middle = copied(y);
+      Matrix middle(y);
       add(middle, sum);
       add(sum, parts_.attention_transpose(middle));
     } else {
@@ -198,7 +192,7 @@ void scale_runs(Matrix& x, const std::vector<float>& w, Index run) {
 }  // namespace
 
 Matrix LinearizedLayer::Parts::attention(ConstMatrixView x) const {
-  Matrix in = copied(x);
+  Matrix in(x);
   attention_in.apply(in);
   if (weights.attention.latent.defined()) {
     const WeightMatrix& down = weights.attention.latent.kv.weight;
@@ -218,7 +212,7 @@ Matrix LinearizedLayer::Parts::attention(ConstMatrixView x) const {
 }
 
 Matrix LinearizedLayer::Parts::attention_transpose(ConstMatrixView y) const {
-  Matrix in = copied(y);
+  Matrix in(y);
   attention_out.apply_transpose(in);
   Matrix values(y.rows(), heads * value_dim);
   block_apply_transpose(weights.attention.output.weight, in, values);
@@ -237,7 +231,7 @@ Matrix LinearizedLayer::Parts::attention_transpose(ConstMatrixView y) const {
 }
 
 Matrix LinearizedLayer::Parts::ffn(ConstMatrixView x) const {
-  Matrix in = copied(x);
+  Matrix in(x);
   ffn_in.apply(in);
   Matrix sum;
   for (const FfnPart& part : ffns) {
@@ -266,7 +260,7 @@ Matrix LinearizedLayer::Parts::ffn(ConstMatrixView x) const {
 }
 
 Matrix LinearizedLayer::Parts::ffn_transpose(ConstMatrixView y) const {
-  Matrix in = copied(y);
+  Matrix in(y);
   ffn_out.apply_transpose(in);
   Matrix sum(y.rows(), hidden_size), image(y.rows(), hidden_size);
   for (const FfnPart& part : ffns) {

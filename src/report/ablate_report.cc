@@ -69,10 +69,8 @@ Table text_table(const AblationResult& result) {
 }  // namespace
 
 AnalysisOutput ablate_output(const ScanResult& scan, const AblationResult& result) {
-  Section section{.id = "ablate",
-                  .heading = "Ablation: without the explosion subspace",
-                  .stage = Stage::kPlateau,
-                  .sentences = result.notes};
+  Section section = probe_section("ablate");
+  section.sentences = result.notes;
   section.charts.push_back(norms_chart(scan, result));
   section.tables = {run_table(result), text_table(result)};
   Json sites = Json::array(), runs = Json::array();

@@ -125,10 +125,8 @@ Json layer_json(const CensusLayer& layer) {
 
 AnalysisOutput census_output(const ScanResult& scan, const Census& census, const Tokenizer& tokenizer) {
   const TokenName name = [&](std::int32_t id) { return readable_token(tokenizer, id); };
-  Section section{.id = "census",
-                  .heading = "Census: which tokens explode",
-                  .stage = Stage::kDevelopment,
-                  .sentences = census.notes};
+  Section section = probe_section("census");
+  section.sentences = census.notes;
   Json layers = Json::array();
   std::string summary;
   for (const CensusLayer& layer : census.layers) {
@@ -144,15 +142,6 @@ AnalysisOutput census_output(const ScanResult& scan, const Census& census, const
                                 {{"layers", layers}, {"notes", census.notes}}),
           .summary = summary,
           .sections = {std::move(section)}};
-}
-
-AnalysisOutput nothing_output(const ScanResult& scan, const std::string& name, const std::string& heading,
-                              Stage stage, const std::string& why) {
-  return {.name = name,
-          .json = analysis_json(name, model_facts(scan), {{"seed", scan.seed}},
-                                {{"layers", Json::array()}, {"notes", {why}}}),
-          .summary = why + "\n",
-          .sections = {{.id = name, .heading = heading, .stage = stage, .sentences = {why}}}};
 }
 
 }  // namespace defectoscope

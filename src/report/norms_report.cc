@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/median.h"
 #include "report/defect_reports.h"
 #include "report/scan_sections.h"
 
@@ -34,11 +35,6 @@ std::size_t tallest(const TextNorms& norms) {
         best = t;
       }
   return best;
-}
-
-double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + std::ssize(values) / 2, values.end());
-  return values[values.size() / 2];
 }
 
 std::string landscape_sentence(const TextNorms& norms, const char* how) {

@@ -38,7 +38,7 @@ std::string at_explosions(const ScanResult& scan, const std::vector<LayerPredict
 }  // namespace
 
 AnalysisOutput predictions_output(const ScanResult& scan, const std::vector<LayerPredictions>& predictions) {
-  Section section{.id = "predictions", .heading = "Predictions without data", .stage = Stage::kExplosion};
+  Section section = probe_section("predictions");
   Chart chart{.id = "predictions",
               .title = "Angle to the empirical direction",
               .sentence = "Four directions that no text was needed for, against the measured one. " +

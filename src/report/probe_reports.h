@@ -24,8 +24,11 @@ AnalysisOutput predictions_output(const ScanResult& scan, const std::vector<Laye
 /// Figure 10: what remains when the explosion subspace is removed.
 AnalysisOutput ablate_output(const ScanResult& scan, const AblationResult& result);
 
-/// The analysis has nothing to work on: its section is this sentence, its JSON null where results would be.
-AnalysisOutput nothing_output(const ScanResult& scan, const std::string& name, const std::string& heading,
-                              Stage stage, const std::string& why);
+/// The section of census, trigger, predictions or ablate, without its content.
+Section probe_section(const std::string& name);
+
+/// The analysis that `section` is of has nothing to work on: the section is the sentence `why`, and the JSON
+/// holds no layer.
+AnalysisOutput nothing_output(const ScanResult& scan, Section section, const std::string& why);
 
 }  // namespace defectoscope

@@ -107,8 +107,7 @@ Json layer_json(const TriggerLayer& layer) {
 }  // namespace
 
 AnalysisOutput trigger_output(const ScanResult& scan, const Trigger& trigger, const Tokenizer& tokenizer) {
-  Section section{
-      .id = "trigger", .heading = "Trigger: what the explosion answers to", .stage = Stage::kTrigger};
+  Section section = probe_section("trigger");
   Json layers = Json::array();
   std::string summary;
   for (const TriggerLayer& layer : trigger.layers) {

@@ -48,13 +48,6 @@ void require_finite(ConstDoubleView a) {
                    .hint = "use the iterative method (leave out --exact)"});
 }
 
-/// Packed copy, row-major.
-DoubleMatrix packed(ConstDoubleView a) {
-  DoubleMatrix copy(a.rows(), a.cols());
-  for (Index r = 0; r < a.rows(); ++r) std::ranges::copy(a.row(r), copy.row(r).begin());
-  return copy;
-}
-
 }  // namespace
 
 void rows_by_rows(ConstDoubleView a, ConstDoubleView b, DoubleView c) {
@@ -86,13 +79,13 @@ SmallSvd lapack_svd(ConstDoubleView a) {
   require_finite(a);
   const SingleThreadScope serial;
   // LAPACK sees aᵀ [cols, rows] in its column order: its left vectors are our right ones.
-  DoubleMatrix work = packed(a);
+  DoubleMatrix work(a);
   DoubleMatrix vt(rows, min);
   lapack_int info =
       LAPACKE_dgesdd(LAPACK_COL_MAJOR, 'S', blas_int(cols), blas_int(rows), work.data(), blas_int(cols),
                      svd.values.data(), svd.right.data(), blas_int(cols), vt.data(), blas_int(min));
   if (info > 0) {
-    work = packed(a);
+    work = DoubleMatrix(a);
     std::vector<double> superdiagonal(static_cast<std::size_t>(min));
     info = LAPACKE_dgesvd(LAPACK_COL_MAJOR, 'S', 'S', blas_int(cols), blas_int(rows), work.data(),
                           blas_int(cols), svd.values.data(), svd.right.data(), blas_int(cols), vt.data(),

@@ -57,6 +57,10 @@ class BasicMatrix {
     data_.reset(static_cast<T*>(memory));
     std::fill_n(data_.get(), rows * cols, T{});
   }
+  /// A copy of what a view shows.
+  explicit BasicMatrix(BasicMatrixView<const T> view) : BasicMatrix(view.rows(), view.cols()) {
+    for (Index r = 0; r < rows_; ++r) std::ranges::copy(view.row(r), row(r).begin());
+  }
   BasicMatrix(BasicMatrix&&) noexcept = default;
   BasicMatrix& operator=(BasicMatrix&&) noexcept = default;
   BasicMatrix(const BasicMatrix& other) : BasicMatrix(other.rows_, other.cols_) {
