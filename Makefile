@@ -49,8 +49,8 @@ lint: setup ## clang-tidy over the sources
 	@scripts/test lint
 
 families: setup ## write docs/families.md from the architecture table and the goldens
-	@ninja -C $(BUILD) --quiet -j$(JOBS) forward_test
-	@DEFECTOSCOPE_WRITE_FAMILIES=1 $(BUILD)/src/forward/forward_test --gtest_brief=1 --gtest_filter='FamiliesPage.*'
+	@ninja -C $(BUILD) --quiet -j$(JOBS) analysis_test
+	@DEFECTOSCOPE_WRITE_FAMILIES=1 $(BUILD)/src/analysis/analysis_test --gtest_brief=1 --gtest_filter='FamiliesPage.*'
 
 bench: build ## the benchmarks
 	@ninja -C $(BUILD) --quiet bench && for b in $(BUILD)/bench/*_bench; do $$b; done

@@ -287,15 +287,16 @@ def config_json(config):
     return {key: value for key, value in values.items() if value is not None}
 
 
-def make(name, config, lengths, folder):
-    torch.manual_seed(0)
-    masked = config.model_type in ("bert", "roberta", "distilbert")
-    kind = transformers.AutoModelForMaskedLM if masked else transformers.AutoModelForCausalLM
-    # Falcon's eager attention adds ALiBi to the mask and to the scores.
-    attention = "sdpa" if getattr(config, "alibi", False) else "eager"
+def is_masked(config):
+    return config.model_type in ("bert", "roberta", "distilbert")
+
+
+def filled(config, attention, tensors=None, samples=None):
+    """The model with its generated weights; what was drawn is appended to the lists."""
+    kind = transformers.AutoModelForMaskedLM if is_masked(config) else transformers.AutoModelForCausalLM
     model = kind.from_config(config, attn_implementation=attention).to(torch.float32).eval()
     gain_is_offset = config.model_type.startswith("gemma")
-    tensors, samples = [], []
+    tensors, samples = tensors if tensors is not None else [], samples if samples is not None else []
     with torch.no_grad():
         for tensor_name, parameter in model.named_parameters():
             shape = list(parameter.shape)
@@ -306,6 +307,15 @@ def make(name, config, lengths, folder):
             for index in (0, values.size // 2, values.size - 1):
                 samples.append(dict(name=tensor_name, index=index,
                                     bits=int(values.reshape(-1)[index : index + 1].view(np.uint32)[0])))
+    return model
+
+
+def make(name, config, lengths, folder):
+    torch.manual_seed(0)
+    masked = is_masked(config)
+    tensors, samples = [], []
+    # Falcon's eager attention adds ALiBi to the mask and to the scores.
+    model = filled(config, "sdpa" if getattr(config, "alibi", False) else "eager", tensors, samples)
 
     blocks = blocks_of(model)
     seen = []

@@ -104,12 +104,16 @@ def fill(model, family, packed):
     return tensors, samples
 
 
-def make(name, config, length, folder):
-    family = name.removesuffix("_packed")
+def filled_mixture(name, config):
+    """The model with its generated weights, and what was drawn."""
     model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager")
     model = model.to(torch.float32).eval()
     with torch.no_grad():
-        tensors, samples = fill(model, family, name.endswith("_packed"))
+        return model, *fill(model, name.removesuffix("_packed"), name.endswith("_packed"))
+
+
+def make(name, config, length, folder):
+    model, tensors, samples = filled_mixture(name, config)
     blocks = blocks_of(model)
     seen = []
     first = lambda value: value[0] if isinstance(value, (tuple, list)) else value
