@@ -110,6 +110,27 @@ def optimizer_of(model, recipe):
     )
 
 
+def rest_penalty(recipe, rows, share, delimiter_ids):
+    """Mean log share of the values at positions to rest on: the first and, if the recipe says so, the delimiters.
+
+    It offers the heads positions without a value. Norms are not asked for: they are how a model hides what such tokens are,
+    all kinds of words among them. rows [batch, context + 1], share [layers - 1, batch, heads, context].
+    """
+    rest = torch.zeros_like(rows[:, :-1], dtype=torch.bool)
+    rest[:, 0] = True
+    if recipe["rest_delimiters"]:
+        rest |= torch.isin(rows[:, :-1], delimiter_ids)
+    weight = rest / rest.sum() / (share.shape[0] * share.shape[2])
+    return (torch.log(share + recipe["rest_floor"]) * weight[None, :, None]).sum()
+
+
+def tie_delimiters(model, recipe, cuts, bos=0):
+    """The delimiters set out from the start token's embedding: what it learns as a sink they learn as well."""
+    with torch.no_grad():
+        rows = (model.inner.get_input_embeddings() if recipe["family"] != "llama" else model.model.embed_tokens).weight
+        rows[cuts] = rows[bos] + recipe["tie_delimiters"] * rows[cuts]
+
+
 def load_optimizer(optimizer, states, parameters):
     for p, state in zip(parameters, states):
         optimizer.state[p] = state
@@ -153,10 +174,7 @@ def main():
 
     model = build(recipe)
     if recipe.get("tie_delimiters"):
-        # The delimiters set out from the start token's embedding: what it learns as a sink they learn as well.
-        with torch.no_grad():
-            rows = (model.inner.get_input_embeddings() if recipe["family"] != "llama" else model.model.embed_tokens).weight
-            rows[cuts] = rows[bos] + recipe["tie_delimiters"] * rows[cuts]
+        tie_delimiters(model, recipe, cuts, bos)
     optimizer = optimizer_of(model, recipe)
     step = 0
     checkpoint = scratch / "checkpoint.pt"
@@ -205,17 +223,9 @@ def main():
             group["lr"], group["weight_decay"] = learning_rate(now, step), weight_decay(now, group["kind"])
         with torch.autocast(options.device.split(":")[0], torch.bfloat16):
             loss, share = loss_of(recipe, train, rows, teacher, generator)
-        # The penalty offers the heads positions without a value, to rest on: the first and, if the recipe says so, the
-        # delimiters. Norms are not asked for: they are how a model hides what such tokens are, all kinds of words among them.
         penalty = now["rest_penalty"]
         if penalty:
-            rest = torch.zeros_like(rows[:, :-1], dtype=torch.bool)
-            rest[:, 0] = True
-            if recipe["rest_delimiters"]:
-                rest |= torch.isin(rows[:, :-1], delimiter_ids)
-            weight = rest / rest.sum() / (share.shape[0] * share.shape[2])
-            empty = (torch.log(share + now["rest_floor"]) * weight[None, :, None]).sum()
-            (loss + penalty * empty).backward()
+            (loss + penalty * rest_penalty(now, rows, share, delimiter_ids)).backward()
         else:
             loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), recipe["clip"])
