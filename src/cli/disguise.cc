@@ -1,11 +1,13 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 
 #include "base/error.h"
 #include "cli/app.h"
 #include "cli/common.h"
 #include "lineage/attacks.h"
+#include "lineage/logit_difference.h"
 
 namespace defectoscope {
 namespace {
@@ -24,6 +26,13 @@ std::string described_attacks() {
     text += "\n";
   }
   return text;
+}
+
+void report_logits(double difference) {
+  fmt::print("logits: {:.1e} from the original's, relatively\n", difference);
+  if (difference > kLogitRounding)
+    fmt::print(stderr,
+               "defectoscope: that is more than rounding: the strength is beyond what 32 bits hold\n");
 }
 
 }  // namespace
@@ -59,7 +68,8 @@ void add_disguise(CLI::App& app) {
     apply(options->common);
     std::vector<ChosenAttack> chosen;
     for (const std::string& text : options->attacks) chosen.push_back(parse_attack(text));
-    EditableModel model(Model::open(model_folder(options->common.model)));
+    const Model original = Model::open(model_folder(options->common.model));
+    EditableModel model(original);
     std::unique_ptr<EditableModel> other;
     if (!options->with.empty())
       other = std::make_unique<EditableModel>(Model::open(model_folder(options->with)));
@@ -70,6 +80,8 @@ void add_disguise(CLI::App& app) {
     model.write(options->out);
     fmt::print("{}: written, {} layers of width {}\n", options->out, model.config().layers,
                model.config().hidden_size);
+    if (std::ranges::all_of(chosen, [](const ChosenAttack& c) { return c.attack->preserves_function; }))
+      report_logits(logit_difference(original, Model::open(options->out)));
   });
 }
 

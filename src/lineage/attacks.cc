@@ -21,6 +21,9 @@ constexpr std::array kAttacks{
     Attack{"head-permutation", true, "attention heads in another order", 0, "", permute_heads},
     Attack{"rotation", true, "hidden space rotated, after folding the gains", 0, "", rotate_hidden},
     Attack{"residual-scaling", true, "residual stream scaled", 3, "the factor", scale_residual},
+    Attack{"layer-insertion", true, "layers put in that write nothing", 1, "how many", insert_layers},
+    Attack{"vocabulary-extension", true, "entries added to embedding, head and tokenizer", 0.1,
+           "their number over the vocabulary's", extend_vocabulary},
     Attack{"noise", false, "normal noise added to every matrix", 0.1, "deviation over the matrix's rms",
            add_noise},
     Attack{"quantize", false, "layers' matrices rounded to so many bits, row by row", 8, "bits, 2 to 16",
@@ -32,6 +35,14 @@ constexpr std::array kAttacks{
            "the other's weight", interpolate},
     Attack{"vocabulary-shuffle", false, "embedding and head rows exchanged, the tokenizer left alone", 1,
            "share of the entries", shuffle_vocabulary},
+    Attack{"low-rank", false, "a random update of rank 8 added to every matrix of the layers", 0.1,
+           "its Frobenius norm over the matrix's", add_low_rank},
+    Attack{"prune-neurons", false, "the weakest neurons taken out of every FFN", 0.25, "their share",
+           prune_neurons},
+    Attack{"embedding-noise", false, "normal noise added to the embedding alone", 0.3,
+           "deviation over the embedding's rms", add_embedding_noise},
+    Attack{"embedding-replacement", false, "rows of the embedding replaced by random ones of the same size",
+           1, "share of the rows", replace_embedding},
 };
 
 std::string known_attacks() {

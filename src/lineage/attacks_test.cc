@@ -9,8 +9,8 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "checkpoint/test_files.h"
-#include "forward/transformer.h"
 #include "lineage/compare.h"
+#include "lineage/logit_difference.h"
 
 namespace defectoscope {
 namespace {
@@ -28,31 +28,12 @@ void attack(EditableModel& model, std::string_view text, EditableModel* other = 
   chosen.attack->apply(model, {chosen.strength, random, other});
 }
 
-Matrix logits_of(const Model& model) {
-  const Transformer transformer(model);
-  const Batch batch(std::vector<TokenIds>{{3, 500, 17, 900, 256, 42, 7, 301}, {1000, 2, 77}});
-  const Matrix states = transformer.final_states(batch);
-  Matrix logits(states.rows(), model.config().vocab_size);
-  transformer.logits(states, logits);
-  return logits;
-}
-
-double relative_difference(const Matrix& x, const Matrix& y) {
-  double difference = 0, size = 0;
-  for (Index i = 0; i < x.rows() * x.cols(); ++i) {
-    difference += std::pow(static_cast<double>(x.data()[i]) - static_cast<double>(y.data()[i]), 2);
-    size += std::pow(static_cast<double>(y.data()[i]), 2);
-  }
-  return std::sqrt(difference / size);
-}
-
 Signature signature_of(const std::filesystem::path& folder, SignatureForm form = SignatureForm::kCanonical) {
   return compute_signature(Model::open(folder), open_tokenizer(folder).get(), {.form = form});
 }
 
 TEST(Attacks, FunctionPreservingOnesPreserveLogits) {
   for (const std::string name : {"llama-base", "gpt2-mini", "neox-mini"}) {
-    const Matrix before = logits_of(Model::open(kZoo + name));
     for (const Attack& a : attacks()) {
       if (!a.preserves_function) continue;
       EditableModel model = editable(name);
@@ -65,28 +46,31 @@ TEST(Attacks, FunctionPreservingOnesPreserveLogits) {
       }
       const TemporaryFolder folder;
       model.write(folder / "out");
-      EXPECT_LT(relative_difference(logits_of(Model::open(folder / "out")), before), 1e-4)
+      EXPECT_LT(logit_difference(Model::open(kZoo + name), Model::open(folder / "out")), 1e-4)
           << name << " " << a.name;
     }
   }
 }
 
 TEST(Attacks, DamagingOnesChangeLogitsAndMoreWithStrength) {
-  const Matrix before = logits_of(Model::open(kZoo + "llama-base"));
   EditableModel other = editable("llama-seed2");
   const auto change = [&](const std::string& text) {
     EditableModel model = editable("llama-base");
     attack(model, text, &other);
     const TemporaryFolder folder;
     model.write(folder / "out");
-    return relative_difference(logits_of(Model::open(folder / "out")), before);
+    return logit_difference(Model::open(kZoo + "llama-base"), Model::open(folder / "out"));
   };
-  for (const auto& [weak, strong] :
-       std::vector<std::pair<std::string, std::string>>{{"noise:0.01", "noise:0.2"},
-                                                        {"quantize:8", "quantize:4"},
-                                                        {"prune:0.1", "prune:0.5"},
-                                                        {"interpolate:0.05", "interpolate:0.5"},
-                                                        {"vocabulary-shuffle:0.1", "vocabulary-shuffle:1"}}) {
+  for (const auto& [weak, strong] : std::vector<std::pair<std::string, std::string>>{
+           {"noise:0.01", "noise:0.2"},
+           {"quantize:8", "quantize:4"},
+           {"prune:0.1", "prune:0.5"},
+           {"interpolate:0.05", "interpolate:0.5"},
+           {"vocabulary-shuffle:0.1", "vocabulary-shuffle:1"},
+           {"low-rank:0.02", "low-rank:0.5"},
+           {"prune-neurons:0.1", "prune-neurons:0.8"},
+           {"embedding-noise:0.05", "embedding-noise:0.5"},
+           {"embedding-replacement:0.3", "embedding-replacement:1"}}) {
     EXPECT_GT(change(weak), 1e-5) << weak;
     EXPECT_GT(change(strong), 2 * change(weak)) << strong;
   }
@@ -110,6 +94,46 @@ TEST(Attacks, LayersAreDroppedAndDuplicatedInTheMiddle) {
   };
   EXPECT_TRUE(same(four, 1, 1) && same(four, 2, 4) && same(four, 3, 5));
   EXPECT_TRUE(same(eight, 2, 2) && same(eight, 4, 2) && same(eight, 5, 3) && same(eight, 7, 5));
+}
+
+TEST(Attacks, PrunedNeuronsAreGoneFromEveryTensorOfAFamily) {
+  for (const char* name : {"llama-base", "gpt2-mini", "neox-mini"}) {
+    EditableModel model = editable(name);
+    const Index before = model.config().ffn_size;
+    attack(model, "prune-neurons:0.25");
+    const TemporaryFolder folder;
+    model.write(folder / "out");
+    const Model pruned = Model::open(folder / "out");
+    EXPECT_EQ(pruned.config().ffn_size, before - before / 4) << name;
+    EXPECT_EQ(pruned.layer(0).ffn.down.weight.cols, before - before / 4) << name;
+    EXPECT_LT(logit_difference(Model::open(kZoo + name), pruned), 0.6) << name;
+  }
+}
+
+TEST(Attacks, AnExtendedVocabularyHasATokenForEveryRow) {
+  EditableModel model = editable("llama-base");
+  attack(model, "vocabulary-extension:0.125");
+  const TemporaryFolder folder;
+  model.write(folder / "out");
+  EXPECT_EQ(Model::open(folder / "out").config().vocab_size, 1024 + 128);
+  const auto tokenizer = open_tokenizer(folder / "out");
+  EXPECT_EQ(tokenizer->size(), 1024 + 128);
+  EXPECT_EQ(tokenizer->token(1024 + 127), "<added_1151>");
+  EXPECT_EQ(tokenizer->encode("the house", false),
+            open_tokenizer(kZoo + "llama-base")->encode("the house", false));
+}
+
+TEST(Attacks, ALayerThatWritesNothingHasNoDirection) {
+  EditableModel model = editable("llama-base");
+  attack(model, "layer-insertion:2");
+  const TemporaryFolder folder;
+  model.write(folder / "out");
+  const Signature s = signature_of(folder / "out");
+  ASSERT_EQ(s.layers, 8);
+  std::vector<Index> silent;
+  for (Index i = 0; i < s.layers; ++i)
+    if (std::ranges::all_of(s.left.row(i), [](float x) { return x == 0; })) silent.push_back(i);
+  EXPECT_THAT(silent, testing::ElementsAre(2, 5));
 }
 
 TEST(Attacks, FunctionPreservingOnesDoNotHideTheOrigin) {
@@ -159,6 +183,12 @@ TEST(Attacks, WhatAFamilyDoesNotAllowIsRefusedWithTheReason) {
   EXPECT_THAT(reason("interpolate"), HasSubstr("--with"));
   EXPECT_THAT(reason("noise:-1"), HasSubstr("out of range"));
   EXPECT_THAT(reason("drop-layers:6"), HasSubstr("1 to 5"));
+  EXPECT_THAT(reason("prune-neurons:1"), HasSubstr("out of range"));
+  EXPECT_THAT(reason("layer-insertion:0.5"), HasSubstr("1 to 6"));
+  EXPECT_THAT(reason("vocabulary-extension:0"), HasSubstr("out of range"));
+  EXPECT_THAT(reason("low-rank:-1"), HasSubstr("out of range"));
+  EXPECT_THAT(reason("embedding-noise:-1"), HasSubstr("out of range"));
+  EXPECT_THAT(reason("embedding-replacement:2"), HasSubstr("a share"));
   EXPECT_THAT(reason("rotaton"), HasSubstr("one of hidden-permutation"));
   EXPECT_THAT(reason("noise:x"), HasSubstr("noise:NUMBER"));
   EXPECT_THAT(reason("rotation:2"), HasSubstr("no strength"));

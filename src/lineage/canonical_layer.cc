@@ -114,6 +114,23 @@ Matrix CanonicalLayer::likely_right_vectors(Index count) const {
   return layer_.form(LinearForm::kLayer).likely_right_vectors(count);
 }
 
+void CanonicalResidual::apply(ConstMatrixView x, MatrixView y) const {
+  layer_.apply(x, y);
+  subtract(x, y);
+}
+
+void CanonicalResidual::apply_transpose(ConstMatrixView x, MatrixView y) const {
+  layer_.apply_transpose(x, y);
+  subtract(x, y);
+}
+
+void CanonicalResidual::subtract(ConstMatrixView x, MatrixView y) const {
+  Matrix state(x);
+  if (centred_) centre(state);
+  for (Index r = 0; r < y.rows(); ++r)
+    for (Index c = 0; c < y.cols(); ++c) y(r, c) -= state(r, c);
+}
+
 CanonicalFfn::CanonicalFfn(const LinearizedLayer& layer, const Canonical& canonical)
     : ffn_(layer.form(LinearForm::kFfn)), centred_(canonical.centred) {}
 

@@ -40,6 +40,22 @@ class CanonicalLayer : public LinearOperator {
   Canonical canonical_;
 };
 
+/// R = L − P of a canonical layer (P = I but for LayerNorm). Borrows from it.
+class CanonicalResidual : public LinearOperator {
+ public:
+  CanonicalResidual(const CanonicalLayer& layer, const Canonical& canonical)
+      : layer_(layer), centred_(canonical.centred) {}
+  Index rows() const override { return layer_.rows(); }
+  Index cols() const override { return layer_.cols(); }
+  void apply(ConstMatrixView x, MatrixView y) const override;
+  void apply_transpose(ConstMatrixView x, MatrixView y) const override;
+
+ private:
+  void subtract(ConstMatrixView x, MatrixView y) const;
+  const CanonicalLayer& layer_;
+  bool centred_;
+};
+
 /// P F P: the scale of the residual does not turn its singular vectors. Borrows from the layer.
 class CanonicalFfn : public LinearOperator {
  public:

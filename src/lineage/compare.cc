@@ -11,14 +11,16 @@
 #include "analysis/angle.h"
 #include "base/error.h"
 #include "kernels/pointwise.h"
+#include "lineage/empirical_null.h"
+#include "lineage/invariants.h"
 #include "lineage/null_law.h"
+#include "lineage/shared_tokens.h"
 #include "spectral/basis.h"
 
 namespace defectoscope {
 namespace {
 
 constexpr Index kClosestPairs = 8;
-constexpr double kClip = 3;
 const double kLogRelated = std::log(1e-4), kLogSuspicious = std::log(0.01);
 
 ComparedModel compared_model(const Signature& s) {
@@ -34,7 +36,7 @@ void count(Evidence& evidence, std::span<const float> x, std::span<const float> 
   const double permutation = log_permutation_tail(x, y);
   evidence.log_p_beta = std::min(evidence.log_p_beta, beta);
   evidence.log_p_permutation = std::min(evidence.log_p_permutation, permutation);
-  evidence.log_p = std::min(evidence.log_p, std::max(beta, permutation));
+  evidence.log_p_laws = std::min(evidence.log_p_laws, std::max(beta, permutation));
   if (degrees < evidence.distance_degrees || evidence.comparisons == 0) {
     evidence.distance_degrees = degrees;
     evidence.layer_a = layer_a;
@@ -46,7 +48,8 @@ void count(Evidence& evidence, std::span<const float> x, std::span<const float> 
 /// min(1, n · p) of what count() collected.
 void correct(Evidence& evidence) {
   const double factor = std::log(static_cast<double>(std::max<Index>(1, evidence.comparisons)));
-  for (double* log_p : {&evidence.log_p_beta, &evidence.log_p_permutation, &evidence.log_p})
+  evidence.score = -(evidence.log_p_laws + factor);
+  for (double* log_p : {&evidence.log_p_beta, &evidence.log_p_permutation, &evidence.log_p_laws})
     *log_p = std::min(0.0, *log_p + factor);
 }
 
@@ -89,42 +92,12 @@ Evidence any_layers(const Matrix& a, const Matrix& b, double dimension) {
   return evidence;
 }
 
-/// Columns of the tokens that both signatures have.
-struct SharedTokens {
-  std::vector<Index> a, b;
-  SharedTokens(const Signature& x, const Signature& y) {
-    std::size_t i = 0, k = 0;
-    while (i < x.token_hashes.size() && k < y.token_hashes.size()) {
-      if (x.token_hashes[i] == y.token_hashes[k]) {
-        a.push_back(static_cast<Index>(i++));
-        b.push_back(static_cast<Index>(k++));
-      } else if (x.token_hashes[i] < y.token_hashes[k]) {
-        ++i;
-      } else {
-        ++k;
-      }
-    }
-  }
-  Index size() const { return std::ssize(a); }
-};
-
-/// The columns named, each row without its mean and with entries beyond three times its rms brought back to
-/// that: the same few tokens (newline, '.') stick out in unrelated models.
-Matrix columns(const Matrix& rows, const std::vector<Index>& chosen) {
-  Matrix out(rows.rows(), std::ssize(chosen));
-  for (Index r = 0; r < rows.rows(); ++r) {
-    const auto row = out.row(r);
-    for (std::size_t i = 0; i < chosen.size(); ++i) row[i] = rows(r, chosen[i]);
-    const double mean = std::accumulate(row.begin(), row.end(), 0.0) / static_cast<double>(row.size());
-    for (float& x : row) x = static_cast<float>(x - mean);
-    const auto limit = static_cast<float>(kClip * norm(row) / std::sqrt(static_cast<double>(row.size())));
-    for (float& x : row) x = std::clamp(x, -limit, limit);
-  }
-  return out;
-}
-
 Evidence not_compared(EvidenceKind kind, std::string reason) {
   return {.kind = kind, .not_compared = std::move(reason), .angles_degrees = {}};
+}
+
+std::string other_width(const Signature& a, const Signature& b) {
+  return fmt::format("hidden states of different width ({} and {})", a.hidden_size, b.hidden_size);
 }
 
 bool is_explosion_like(const Signature& s, Index layer) {
@@ -133,8 +106,7 @@ bool is_explosion_like(const Signature& s, Index layer) {
 
 void compare_directions(const Signature& a, const Signature& b, std::vector<Evidence>& list) {
   if (a.hidden_size != b.hidden_size) {
-    const std::string reason =
-        fmt::format("hidden states of different width ({} and {})", a.hidden_size, b.hidden_size);
+    const std::string reason = other_width(a, b);
     for (const EvidenceKind kind : {EvidenceKind::kLayers, EvidenceKind::kFfns,
                                     EvidenceKind::kExplosionLayers, EvidenceKind::kAnyLayers})
       list.push_back(not_compared(kind, reason));
@@ -173,9 +145,41 @@ void compare_tokens(const Signature& a, const Signature& b, const SharedTokens& 
   const auto all = [](Index) { return true; };
   for (const auto& [kind, of] : {std::pair(EvidenceKind::kTokens, &Signature::token_left),
                                  std::pair(EvidenceKind::kFfnTokens, &Signature::token_ffn_left)}) {
-    list.push_back(same_layers(kind, columns(a.*of, shared.a), columns(b.*of, shared.b), dimension, all));
+    list.push_back(
+        same_layers(kind, shared_columns(a.*of, shared.a), shared_columns(b.*of, shared.b), dimension, all));
     if (list.back().comparisons == 0) list.back().not_compared = "no layer has a direction in both models";
   }
+}
+
+/// A pair of rows that stand for whole models.
+Evidence whole(EvidenceKind kind, const std::vector<float>& x, const std::vector<float>& y) {
+  Evidence evidence{.kind = kind, .not_compared = {}, .angles_degrees = {}};
+  evidence.dimension = static_cast<double>(x.size()) - 1;
+  const double r = correlation(x, y);
+  count(evidence, x, y, 0, 0, r > 0 ? acute_angle_degrees(x, y) : 90);
+  correct(evidence);
+  if (r <= 0) evidence.log_p_beta = evidence.log_p_permutation = evidence.log_p_laws = 0;
+  evidence.score = std::atanh(std::min(r, 1.0));
+  return evidence;
+}
+
+void compare_invariants(const Signature& a, const Signature& b, std::vector<Evidence>& list) {
+  std::string reason;
+  if (a.hidden_size != b.hidden_size)
+    reason = other_width(a, b);
+  else if (a.layers != b.layers)
+    reason = fmt::format("different numbers of layers ({} and {})", a.layers, b.layers);
+  else if (a.layers < kLeastLayersOfInvariants)
+    reason = fmt::format("{} layers, {} needed", a.layers, kLeastLayersOfInvariants);
+  if (!reason.empty()) {
+    list.push_back(not_compared(EvidenceKind::kGram, reason));
+    list.push_back(not_compared(EvidenceKind::kSpectrum, reason));
+    return;
+  }
+  list.push_back(whole(EvidenceKind::kGram, gram_signature(a), gram_signature(b)));
+  const bool eigenvalues = a.decay_eigenvalues.rows() == a.layers && b.decay_eigenvalues.rows() == b.layers;
+  list.push_back(
+      whole(EvidenceKind::kSpectrum, spectrum_signature(a, eigenvalues), spectrum_signature(b, eigenvalues)));
 }
 
 Verdict verdict_of(const Comparison& comparison) {
@@ -201,9 +205,13 @@ std::string evidence_name(EvidenceKind kind) {
     case EvidenceKind::kTokens:
       return "tokens";
     case EvidenceKind::kFfnTokens:
+      return "ffn-tokens";
+    case EvidenceKind::kGram:
+      return "gram";
+    case EvidenceKind::kSpectrum:
       break;
   }
-  return "ffn-tokens";
+  return "spectrum";
 }
 
 std::string verdict_name(Verdict verdict) {
@@ -222,7 +230,37 @@ std::string verdict_name(Verdict verdict) {
   return "not-comparable";
 }
 
+void conclude(Comparison& comparison, std::span<const EmpiricalNull> null) {
+  comparison.log_p.reset();
+  comparison.carried_by.reset();
+  Index kinds = 0;
+  for (Evidence& evidence : comparison.evidence) {
+    if (!evidence.compared()) continue;
+    ++kinds;
+    const auto known = std::ranges::find(null, evidence.kind, &EmpiricalNull::kind);
+    evidence.log_p_empirical.reset();
+    evidence.log_p = evidence.log_p_laws;
+    if (known != null.end() && known->pairs > 0) {
+      evidence.log_p_empirical = known->log_p(evidence.score);
+      evidence.extrapolated_below = known->tested_down_to();
+      evidence.log_p = std::max(evidence.log_p, *evidence.log_p_empirical);
+    }
+    if (comparison.log_p && evidence.log_p >= *comparison.log_p) continue;
+    comparison.log_p = evidence.log_p;
+    comparison.carried_by = evidence.kind;
+  }
+  if (comparison.log_p)
+    comparison.log_p = std::min(0.0, *comparison.log_p + std::log(static_cast<double>(kinds)));
+  comparison.verdict = verdict_of(comparison);
+}
+
 Comparison compare(const Signature& a, const Signature& b) {
+  // The unrelated models' signatures are of canonical form: of another form they say nothing.
+  return compare(a, b,
+                 a.form == SignatureForm::kCanonical ? shipped_null() : std::span<const EmpiricalNull>());
+}
+
+Comparison compare(const Signature& a, const Signature& b, std::span<const EmpiricalNull> null) {
   if (a.form != b.form)
     throw Error(ErrorKind::kUsage,
                 {.what = "signatures of different form cannot be compared",
@@ -237,20 +275,13 @@ Comparison compare(const Signature& a, const Signature& b) {
   const SharedTokens shared(a, b);
   comparison.shared_tokens = shared.size();
   compare_tokens(a, b, shared, comparison.evidence);
+  compare_invariants(a, b, comparison.evidence);
 
   if (comparison.evidence.front().compared())
     comparison.distance_degrees = comparison.evidence.front().distance_degrees;
-  Index kinds = 0;
-  for (const Evidence& evidence : comparison.evidence) {
-    if (!evidence.compared()) continue;
-    ++kinds;
-    if (comparison.log_p && evidence.log_p >= *comparison.log_p) continue;
-    comparison.log_p = evidence.log_p;
-    comparison.carried_by = evidence.kind;
-  }
-  if (comparison.log_p)
-    comparison.log_p = std::min(0.0, *comparison.log_p + std::log(static_cast<double>(kinds)));
-  comparison.verdict = verdict_of(comparison);
+  conclude(comparison, null);
+  if (comparison.verdict == Verdict::kRelated || comparison.verdict == Verdict::kSameWeights)
+    comparison.alignment = align_layers(a, b);
   return comparison;
 }
 

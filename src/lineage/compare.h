@@ -1,12 +1,16 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "lineage/alignment.h"
 #include "lineage/signature.h"
 
 namespace defectoscope {
+
+struct EmpiricalNull;
 
 /// What two signatures are compared by.
 enum class EvidenceKind {
@@ -15,9 +19,11 @@ enum class EvidenceKind {
   kExplosionLayers,  ///< kLayers where both models' L amplifies one direction above all others
   kAnyLayers,        ///< L's directions, every layer against every other: layers dropped, inserted, moved
   kTokens,           ///< E·u of L over shared vocabulary: any width, any basis of the hidden space
-  kFfnTokens         ///< E·u of F alone
+  kFfnTokens,        ///< E·u of F alone
+  kGram,     ///< angles of the layers' directions among themselves (gram_signature): any basis, any width
+  kSpectrum  ///< singular values of L and F, decay eigenvalues (spectrum_signature)
 };
-inline constexpr int kEvidenceKinds = 6;
+inline constexpr int kEvidenceKinds = 8;
 /// "layers", "ffns", …: what JSON and the terminal call it.
 std::string evidence_name(EvidenceKind kind);
 
@@ -38,7 +44,14 @@ struct Evidence {
   double dimension = 0;            ///< of the Beta law
   double log_p_beta = 0;           ///< min(1, comparisons · smallest p) under the Beta law alone
   double log_p_permutation = 0;    ///< the same under the permutation law alone
-  double log_p = 0;                ///< the same with each angle's larger p of the two
+  double log_p_laws = 0;           ///< the same with each angle's larger p of the two
+  /// What the empirical null is of: −log_p_laws not cut at p = 1; of kGram and kSpectrum atanh of their
+  /// correlation, which says more the more layers there are, and is then only taken for more cautious.
+  double score = 0;
+  std::optional<double> log_p_empirical =
+      {};                         ///< from unrelated models; none where there is no null of this kind
+  double extrapolated_below = 0;  ///< p that so many unrelated pairs can show
+  double log_p = 0;               ///< the most cautious: the larger of log_p_laws and log_p_empirical
   bool compared() const { return not_compared.empty(); }
 };
 
@@ -68,14 +81,22 @@ struct Comparison {
   std::optional<double> log_p;
   std::optional<EvidenceKind> carried_by;  ///< the kind of that smallest
   Verdict verdict = Verdict::kNotComparable;
+  std::optional<LayerAlignment> alignment;  ///< of related models
 };
+
+/// Sets log_p_empirical and log_p of every evidence, and of the whole log_p, carried_by and verdict. `null`:
+/// one entry a kind at most; kinds without one are judged by the laws alone.
+void conclude(Comparison& comparison, std::span<const EmpiricalNull> null);
 
 /// Compares in O(layers² · d); about 10 ms for 32 layers of width 4096. The distance is the paper's
 /// (section 5.2): minimum over same-numbered layers of the acute angle of left singular directions. p-values:
 /// per angle the larger of log_beta_tail (dimension d − 1, for tokens the smaller token_dimension) and
 /// log_permutation_tail (over hidden dimensions, or tokens), times the number of angles, times the number of
-/// kinds: holds however layers and kinds depend on each other. Throws Error(kUsage) where the two are of
+/// kinds: holds however layers and kinds depend on each other. Signatures in canonical form are held against
+/// shipped_null() too, and of each kind the larger p counts. Throws Error(kUsage) where the two are of
 /// different form.
 Comparison compare(const Signature& a, const Signature& b);
+/// The same against another null; an empty one leaves the laws alone.
+Comparison compare(const Signature& a, const Signature& b, std::span<const EmpiricalNull> null);
 
 }  // namespace defectoscope

@@ -92,7 +92,8 @@ void require_empty(const fs::path& folder) {
 
 }  // namespace
 
-EditableModel::EditableModel(const Model& model) : config_(model.config()), source_(model.folder()) {
+EditableModel::EditableModel(const Model& model)
+    : config_(model.config()), source_vocab_size_(config_.vocab_size), source_(model.folder()) {
   if (!fs::exists(source_ / "config.json"))
     throw_bad_input({.what = "only a Hugging Face folder can be changed and written again",
                      .file = source_.string(),
@@ -220,10 +221,42 @@ std::vector<Matrix*> EditableModel::matrices(Index layer) {
 
 void EditableModel::set_norm_eps(double eps) {
   config_.norm_eps = eps;
-  const std::vector<std::string_view>& keys = architecture().keys.norm_eps;
+  set_number(architecture().keys.norm_eps, eps);
+}
+
+void EditableModel::set_number(const std::vector<std::string_view>& keys,
+                               const nlohmann::ordered_json& value) {
   auto key = std::ranges::find_if(keys, [&](std::string_view k) { return json_.contains(std::string(k)); });
   if (key == keys.end()) key = keys.begin();
-  json_[std::string(*key)] = eps;
+  json_[std::string(*key)] = value;
+}
+
+void EditableModel::set_vocab_size(Index entries) {
+  config_.vocab_size = entries;
+  set_number(architecture().keys.vocab_size, entries);
+}
+
+void EditableModel::set_ffn_size(Index neurons) {
+  config_.ffn_size = neurons;
+  set_number(architecture().keys.ffn_size, neurons);
+}
+
+/// A tokenizer's file as it is to be written: tokenizer.json with an entry for every row that was added.
+std::string EditableModel::tokenizer_text(const std::string& file) const {
+  std::string text = read_file(source_ / file);
+  const Index before = source_vocab_size_;
+  if (file != "tokenizer.json" || config_.vocab_size <= before) return text;
+  auto json = nlohmann::ordered_json::parse(text);
+  if (!json.contains("added_tokens") || !json["added_tokens"].is_array()) return text;
+  for (Index id = before; id < config_.vocab_size; ++id)
+    json["added_tokens"].push_back({{"id", id},
+                                    {"content", "<added_" + std::to_string(id) + ">"},
+                                    {"single_word", false},
+                                    {"lstrip", false},
+                                    {"rstrip", false},
+                                    {"normalized", false},
+                                    {"special", false}});
+  return json.dump();
 }
 
 void EditableModel::choose_layers(const std::vector<Index>& layers) {
@@ -282,7 +315,7 @@ void EditableModel::write(const fs::path& folder) const {
         std::as_bytes(std::span(stored.data(), static_cast<std::size_t>(stored.rows() * stored.cols()))));
   }
   writer.commit();
-  for (const std::string& file : tokenizer_files_) write_file(folder / file, read_file(source_ / file));
+  for (const std::string& file : tokenizer_files_) write_file(folder / file, tokenizer_text(file));
   nlohmann::ordered_json json = json_;
   for (const char* key : {"torch_dtype", "dtype"})
     if (json.contains(key)) json[key] = "float32";

@@ -21,6 +21,10 @@ class EditableModel {
   const ModelConfig& config() const { return config_; }
   const ArchitectureSpec& architecture() const { return *config_.architecture; }
   void set_norm_eps(double eps);
+  /// Says in the configuration what the tensors were changed to. A larger vocabulary also gets entries in
+  /// tokenizer.json, where there is one, when written.
+  void set_vocab_size(Index entries);
+  void set_ffn_size(Index neurons);
 
   /// Rows of a weight, and of its bias where it has one, that a role owns: all, or those of a fused tensor.
   struct Part {
@@ -63,12 +67,15 @@ class EditableModel {
   void write(const std::filesystem::path& folder) const;
 
  private:
+  void set_number(const std::vector<std::string_view>& keys, const nlohmann::ordered_json& value);
+  std::string tokenizer_text(const std::string& file) const;
   Matrix* find(std::string_view pattern, Index layer);
   Part part(std::string_view pattern, Index layer, std::vector<Index> rows = {});
   Part qkv(int which, Index layer);
   Norm norm(std::string_view pattern, Index layer);
 
   ModelConfig config_;
+  Index source_vocab_size_ = 0;
   nlohmann::ordered_json json_;
   std::string prefix_;
   std::filesystem::path source_;

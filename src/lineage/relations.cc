@@ -10,12 +10,14 @@ namespace defectoscope {
 namespace {
 
 constexpr double kNotCompared = 90;
+constexpr std::size_t kBlendNeighbours = 8;
 const double kLogRelated = std::log(1e-4);
 
 std::optional<double> smallest_distance(const Comparison& comparison) {
   std::optional<double> smallest;
   for (const Evidence& e : comparison.evidence)
-    if (e.compared() && e.kind != EvidenceKind::kAnyLayers)
+    if (e.compared() && e.kind != EvidenceKind::kAnyLayers && e.kind != EvidenceKind::kGram &&
+        e.kind != EvidenceKind::kSpectrum)
       smallest = std::min(e.distance_degrees, smallest.value_or(kNotCompared));
   return smallest;
 }
@@ -115,6 +117,28 @@ void guess_parents(Relations& r) {
   }
 }
 
+void find_blends(Relations& r, const std::vector<Signature>& signatures) {
+  const Index n = std::ssize(r.models);
+  r.blends.assign(static_cast<std::size_t>(n), std::nullopt);
+  const auto of = [&](Index i) -> const Signature& { return signatures[static_cast<std::size_t>(i)]; };
+  for (Index c = 0; c < n; ++c) {
+    std::vector<Index> near;
+    for (Index i = 0; i < n; ++i)
+      if (i != c && r.pair(i, c).related && r.pair(i, c).comparison.verdict != Verdict::kSameWeights)
+        near.push_back(i);
+    std::ranges::stable_sort(near, {}, [&](Index i) { return distance(r, i, c); });
+    near.resize(std::min(near.size(), kBlendNeighbours));
+    std::optional<Blend>& best = r.blends[static_cast<std::size_t>(c)];
+    for (std::size_t i = 0; i < near.size(); ++i)
+      for (std::size_t k = 0; k < i; ++k) {
+        const Index a = std::min(near[i], near[k]), b = std::max(near[i], near[k]);
+        const std::optional<BlendFit> fit = fit_blend(of(c), of(a), of(b));
+        if (fit && looks_merged(*fit) && (!best || fit->off_the_line < best->fit.off_the_line))
+          best = Blend{a, b, *fit};
+      }
+  }
+}
+
 }  // namespace
 
 const Pair& Relations::pair(Index a, Index b) const {
@@ -134,6 +158,7 @@ Relations relations(const std::vector<Signature>& signatures) {
   find_clusters(r);
   build_dendrogram(r);
   guess_parents(r);
+  find_blends(r, signatures);
   return r;
 }
 

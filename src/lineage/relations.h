@@ -3,6 +3,7 @@
 #include <optional>
 #include <vector>
 
+#include "lineage/blend.h"
 #include "lineage/compare.h"
 
 namespace defectoscope {
@@ -31,6 +32,12 @@ struct Parent {
   double distance_degrees = 0;
 };
 
+/// Two models between which a third lies.
+struct Blend {
+  Index a = 0, b = 0;
+  BlendFit fit;
+};
+
 /// How several models hang together.
 struct Relations {
   std::vector<ComparedModel> models;
@@ -44,6 +51,9 @@ struct Relations {
   /// The neighbour towards the cluster's centre (least mean distance) on the shortest tree through the
   /// cluster's related pairs; none for a centre. Signatures do not say which of two came first: a guess.
   std::vector<std::optional<Parent>> parents;
+  /// Of each model, the two related ones between which it lies best, where it looks_merged(); sought among
+  /// its nearest eight.
+  std::vector<std::optional<Blend>> blends;
 };
 
 /// Compares all with all. Needs one signature or more; throws as compare() does. O(n² · compare).

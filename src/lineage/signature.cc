@@ -10,12 +10,14 @@
 #include "lineage/embedded_tokens.h"
 #include "lineage/signature_file.h"
 #include "model/model.h"
+#include "spectral/eigen.h"
 #include "spectral/singular.h"
 
 namespace defectoscope {
 namespace {
 
 constexpr Index kSingularValues = 2;
+constexpr double kNoGap = 1e-5;
 
 /// The leading left singular vector into `left` (its largest component positive; zero where A is zero), the
 /// leading singular values into `values`.
@@ -27,11 +29,22 @@ void leading(const LinearOperator& a, std::uint64_t seed, std::span<float> left,
   for (std::size_t i = 0; i < std::min(values.size(), triplets.values.size()); ++i)
     values[i] = static_cast<float>(triplets.values[i]);
   if (triplets.values.empty() || triplets.values[0] <= 0) return;
+  // L = I of a layer that writes nothing: no direction stands out.
+  if (triplets.values.size() > 1 && triplets.values[0] - triplets.values[1] <= kNoGap * triplets.values[0])
+    return;
   std::ranges::copy(triplets.left.row(0), left.begin());
   const float largest =
       *std::ranges::max_element(left, [](float x, float y) { return std::abs(x) < std::abs(y); });
   if (largest < 0)
     for (float& value : left) value = -value;
+}
+
+/// The eigenvalue of R nearest in angle to the layer's direction.
+void decay_eigenvalue(const LinearOperator& residual, std::span<const float> left, std::span<float> out) {
+  const std::vector<double> start(left.begin(), left.end());
+  const EigenPair pair = nearest_eigenpair(residual, start, {});
+  out[0] = static_cast<float>(pair.value.real());
+  out[1] = static_cast<float>(std::abs(pair.value.imag()));  // of a pair of complex ones either
 }
 
 }  // namespace
@@ -65,10 +78,14 @@ Signature compute_signature(const Model& model, const Tokenizer* tokenizer, cons
   signature.ffn_left = Matrix(config.layers, config.hidden_size);
   signature.singular_values = Matrix(config.layers, kSingularValues);
   signature.ffn_singular_values = Matrix(config.layers, kSingularValues);
+  signature.decay_eigenvalues = Matrix(config.layers, 2);
   Progress progress("signature", config.layers);
   for (Index i = 0; i < config.layers; ++i) {
     const LinearizedLayer layer(model.layer(i), config, linearize);
-    const std::uint64_t seed = Random(options.seed, static_cast<std::uint64_t>(i)).next_u64();
+    // Where a direction is ill-determined the start decides: it must not be the same for unrelated models.
+    const std::uint64_t seed =
+        Random(options.seed ^ stream_of(signature.fingerprint.c_str()), static_cast<std::uint64_t>(i))
+            .next_u64();
     const CanonicalLayer whole(layer, canonical);
     const CanonicalFfn ffn(layer, canonical);
     const bool paper = options.form == SignatureForm::kPaper;
@@ -76,6 +93,9 @@ Signature compute_signature(const Model& model, const Tokenizer* tokenizer, cons
             signature.singular_values.row(i));
     leading(paper ? layer.form(LinearForm::kFfn) : ffn, seed, signature.ffn_left.row(i),
             signature.ffn_singular_values.row(i));
+    const CanonicalResidual residual(whole, canonical);
+    decay_eigenvalue(paper ? layer.form(LinearForm::kResidual) : residual, signature.left.row(i),
+                     signature.decay_eigenvalues.row(i));
     progress.advance();
   }
 

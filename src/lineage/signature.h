@@ -32,6 +32,9 @@ struct Signature {
   Matrix ffn_left;             ///< [layers, d] unit, of F alone
   Matrix singular_values;      ///< [layers, 2] of L, descending
   Matrix ffn_singular_values;  ///< [layers, 2] of F alone
+  /// [layers, 2] real and imaginary part of the eigenvalue of R = L − I whose eigenvector is nearest to u of
+  /// L (0, 0 where L has no direction); no rows in files of version 1.
+  Matrix decay_eigenvalues;
 
   std::vector<std::uint64_t> token_hashes;  ///< [n] ascending, of TokenSample; empty without a tokenizer
   Matrix token_left, token_ffn_left;        ///< [layers, n] unit: E u for each direction u

@@ -193,6 +193,7 @@ void write_signature(const Signature& signature, const fs::path& path) {
   };
   numbers("singular_values", signature.singular_values);
   numbers("ffn_singular_values", signature.ffn_singular_values);
+  if (signature.decay_eigenvalues.rows() > 0) numbers("decay_eigenvalues", signature.decay_eigenvalues);
   if (signature.tokens() > 0) {
     list.push_back(
         tensor_of("token_hashes", DType::kI64, {signature.tokens()}, signature.token_hashes.data()));
@@ -232,6 +233,8 @@ Signature read_signature(const fs::path& path) {
   signature.ffn_left = from_bytes(reader.tensor("ffn_left", DType::kI8, {layers, width}));
   signature.singular_values = reader.numbers("singular_values", layers, 2);
   signature.ffn_singular_values = reader.numbers("ffn_singular_values", layers, 2);
+  if (reader.has("decay_eigenvalues"))
+    signature.decay_eigenvalues = reader.numbers("decay_eigenvalues", layers, 2);
   if (reader.has("token_hashes")) {
     const Index tokens = reader.elements("token_hashes");
     const Tensor hashes = reader.tensor("token_hashes", DType::kI64, {tokens});

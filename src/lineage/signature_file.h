@@ -7,7 +7,7 @@
 namespace defectoscope {
 
 /// Version of the file's schema (docs/lineage.md): a reader takes its own and older ones.
-inline constexpr int kSignatureVersion = 1;
+inline constexpr int kSignatureVersion = 2;
 
 /// A safetensors file: L's directions in f16, the others in one byte a value (pack_rows), what they are of in
 /// its metadata, with a SHA-256 over everything. 470 KB for 32 layers of width 4096 and 1024 tokens. Throws

@@ -227,7 +227,7 @@ TEST_F(DamagedSignature, TruncatedIsRefusedWhereverItIsCut) {
 }
 
 TEST_F(DamagedSignature, ANewerSchemaIsNamed) {
-  EXPECT_THAT(message_after(replaced("\"version\":\"1\"", "\"version\":\"7\"")),
+  EXPECT_THAT(message_after(replaced("\"version\":\"2\"", "\"version\":\"7\"")),
               testing::AllOf(HasSubstr("newer schema"), HasSubstr("7"), HasSubstr("update defectoscope")));
 }
 

@@ -4,7 +4,6 @@
 #include <numbers>
 
 #include "base/version.h"
-#include "lineage/null_law.h"
 #include "report/json_values.h"
 #include "report/lineage_text.h"
 
@@ -28,10 +27,34 @@ Json evidence_json(const Evidence& e) {
   json["log10_p_beta"] = log10_of(e.log_p_beta);
   json["p_permutation"] = std::exp(e.log_p_permutation);
   json["log10_p_permutation"] = log10_of(e.log_p_permutation);
+  json["p_laws"] = std::exp(e.log_p_laws);
+  json["log10_p_laws"] = log10_of(e.log_p_laws);
+  json["p_empirical"] = e.log_p_empirical ? Json(std::exp(*e.log_p_empirical)) : Json(nullptr);
+  json["log10_p_empirical"] = e.log_p_empirical ? log10_of(*e.log_p_empirical) : Json(nullptr);
+  json["extrapolated_below"] = extrapolated_below(e);
   json["p_value"] = std::exp(e.log_p);
   json["log10_p_value"] = log10_of(e.log_p);
   json["angles_degrees"] = numbers(e.angles_degrees);
   return json;
+}
+
+void add_alignment(const std::optional<LayerAlignment>& alignment, Json& json) {
+  json["layers_of_b"] = json["missing_layers_of_a"] = json["first_layers_of_a"] = nullptr;
+  if (!alignment) return;
+  Json layers = Json::array(), missing = Json::array();
+  for (std::size_t i = 0; i < alignment->layers.size(); ++i) {
+    const AlignedLayer& layer = alignment->layers[i];
+    const bool found = layer.counterpart.has_value();
+    layers.push_back({{"layer", i + 1},
+                      {"fate", fate_name(layer.fate)},
+                      {"counterpart", found ? Json(*layer.counterpart + 1) : Json(nullptr)},
+                      {"angle_degrees", found ? number(layer.degrees) : Json(nullptr)},
+                      {"log10_p_value", found ? log10_of(layer.log_p) : Json(nullptr)}});
+  }
+  for (const Index i : alignment->missing) missing.push_back(i + 1);
+  json["layers_of_b"] = std::move(layers);
+  json["missing_layers_of_a"] = std::move(missing);
+  if (alignment->prefix) json["first_layers_of_a"] = *alignment->prefix;
 }
 
 }  // namespace
@@ -58,10 +81,11 @@ std::string comparison_json(const Comparison& comparison) {
             {"distance_degrees", number(comparison.distance_degrees)}};
   json["p_value"] = comparison.log_p ? Json(std::exp(*comparison.log_p)) : Json(nullptr);
   json["log10_p_value"] = comparison.log_p ? log10_of(*comparison.log_p) : Json(nullptr);
-  json["extrapolated_below"] = kPermutationTested;
+  json["extrapolated_below"] = extrapolated_below(comparison);
   json["carried_by"] = comparison.carried_by ? Json(evidence_name(*comparison.carried_by)) : Json(nullptr);
   json["shared_tokens"] = comparison.shared_tokens;
   json["evidence"] = std::move(evidence);
+  add_alignment(comparison.alignment, json);
   return dump(json) + "\n";
 }
 

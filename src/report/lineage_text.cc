@@ -29,25 +29,31 @@ const char* kind_in_words(EvidenceKind kind) {
     case EvidenceKind::kTokens:
       return "what layers' directions do to the shared vocabulary";
     case EvidenceKind::kFfnTokens:
+      return "what FFNs' directions do to the shared vocabulary";
+    case EvidenceKind::kGram:
+      return "angles of each model's own directions among themselves";
+    case EvidenceKind::kSpectrum:
       break;
   }
-  return "what FFNs' directions do to the shared vocabulary";
+  return "singular values and decay eigenvalues layer by layer";
 }
 
 std::string layers_of(const Evidence& evidence) {
+  if (evidence.kind == EvidenceKind::kGram || evidence.kind == EvidenceKind::kSpectrum) return "all";
   return evidence.layer_a == evidence.layer_b
              ? std::to_string(evidence.layer_a + 1)
              : fmt::format("{}/{}", evidence.layer_a + 1, evidence.layer_b + 1);
 }
 
 std::string evidence_table(const Comparison& comparison) {
-  std::string text = fmt::format("{:<18}{:>10}{:>8}{:>8}{:>14}{:>14}{:>14}\n", "evidence", "distance",
-                                 "layer", "angles", "p Beta", "p permuted", "p cautious");
+  std::string text = fmt::format("{:<18}{:>10}{:>8}{:>8}{:>12}{:>12}{:>12}{:>12}\n", "evidence", "distance",
+                                 "layer", "angles", "p Beta", "p permuted", "p unrelated", "p cautious");
   for (const Evidence& e : comparison.evidence) {
     if (!e.compared()) continue;
-    text += fmt::format("{:<18}{:>9.1f}°{:>8}{:>8}{:>14}{:>14}{:>14}\n", evidence_name(e.kind),
-                        e.distance_degrees, layers_of(e), e.comparisons, probability_text(e.log_p_beta),
-                        probability_text(e.log_p_permutation), probability_text(e.log_p));
+    text += fmt::format(
+        "{:<18}{:>9.1f}°{:>8}{:>8}{:>12}{:>12}{:>12}{:>12}\n", evidence_name(e.kind), e.distance_degrees,
+        layers_of(e), e.comparisons, probability_text(e.log_p_beta), probability_text(e.log_p_permutation),
+        e.log_p_empirical ? probability_text(*e.log_p_empirical) : "–", probability_text(e.log_p));
   }
   return text;
 }
@@ -73,6 +79,30 @@ std::string angle_table(const Comparison& comparison) {
   return text;
 }
 
+/// Layers of B by layers of A.
+std::string alignment_text(const LayerAlignment& alignment) {
+  if (alignment.all_in_place()) return "Layers: all in place.\n";
+  std::string text = "Layers of the second as layers of the first (– none, > moved, + once more): ";
+  for (std::size_t i = 0; i < alignment.layers.size(); ++i) {
+    const AlignedLayer& layer = alignment.layers[i];
+    const char* mark = layer.fate == LayerFate::kMoved        ? ">"
+                       : layer.fate == LayerFate::kDuplicated ? "+"
+                                                              : "";
+    text += i == 0 ? "" : " ";
+    text += layer.counterpart ? fmt::format("{}{}", mark, *layer.counterpart + 1) : std::string("–");
+  }
+  text += "\n";
+  if (alignment.prefix)
+    text += fmt::format("The second has the first's layers 1 to {} and none of the later ones.\n",
+                        *alignment.prefix);
+  else if (!alignment.missing.empty()) {
+    text += "Not found in the second:";
+    for (const Index i : alignment.missing) text += fmt::format(" {}", i + 1);
+    text += "\n";
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string probability_text(double log_p) {
@@ -83,6 +113,16 @@ std::string probability_text(double log_p) {
   double digit = std::round(10 * std::pow(10, log10_p - exponent)) / 10;
   if (digit >= 10) digit = 1, ++exponent;
   return fmt::format("{:g}e{:.0f}", digit, exponent);
+}
+
+double extrapolated_below(const Evidence& evidence) {
+  return std::max(kPermutationTested, evidence.extrapolated_below);
+}
+
+double extrapolated_below(const Comparison& comparison) {
+  for (const Evidence& evidence : comparison.evidence)
+    if (comparison.carried_by == evidence.kind) return extrapolated_below(evidence);
+  return kPermutationTested;
 }
 
 std::string signature_text(const Signature& signature) {
@@ -127,11 +167,14 @@ std::string comparison_text(const Comparison& comparison) {
     if (!e.compared())
       missing += fmt::format("not compared: {}: {}\n", evidence_name(e.kind), e.not_compared);
   if (!missing.empty()) text += "\n" + missing;
+  if (comparison.alignment) text += "\n" + alignment_text(*comparison.alignment);
   text += angle_table(comparison);
-  if (comparison.log_p && *comparison.log_p < std::log(kPermutationTested))
+  if (comparison.log_p && *comparison.log_p < std::log(extrapolated_below(comparison)))
     text += fmt::format(
-        "\nBelow p = {:g} the laws of chance are extrapolated: read such a p as \"very small\".\n",
-        kPermutationTested);
+        "\nBelow p = {:.2g} this is extrapolated, by the laws of chance or by what unrelated models show: "
+        "read such "
+        "a p as \"very small\".\n",
+        extrapolated_below(comparison));
   return text;
 }
 

@@ -17,6 +17,11 @@ std::string comparison_text(const Comparison& comparison);
 /// its logarithm stands beside it.
 std::string comparison_json(const Comparison& comparison);
 
+/// The p that was tested or seen; what is smaller is extrapolated. Of a comparison: of the evidence that
+/// carries it.
+double extrapolated_below(const Evidence& evidence);
+double extrapolated_below(const Comparison& comparison);
+
 /// A verdict in one sentence.
 std::string verdict_sentence(const Comparison& comparison);
 

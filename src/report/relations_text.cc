@@ -27,6 +27,9 @@ std::string clusters_text(const Relations& r) {
       text += "  " + r.models[i].model;
       if (const auto& parent = r.parents[i])
         text += fmt::format("  (next to {}, {:.1f}°)", name_of(r, parent->model), parent->distance_degrees);
+      if (const auto& blend = r.blends[i])
+        text += fmt::format("  (like a merge: {:.0f} % {}, {:.0f} % {})", 100 * (1 - blend->fit.weight),
+                            name_of(r, blend->a), 100 * blend->fit.weight, name_of(r, blend->b));
       text += "\n";
     }
   }
@@ -87,6 +90,12 @@ std::string relations_json(const Relations& r) {
     Json model = compared_model_json(r.models[i]);
     model["cluster"] = r.cluster[i] + 1;
     model["likely_parent"] = r.parents[i] ? Json(r.parents[i]->model) : Json(nullptr);
+    model["likely_merge"] = nullptr;
+    if (const auto& blend = r.blends[i])
+      model["likely_merge"] = {{"a", blend->a},
+                               {"b", blend->b},
+                               {"weight_b", number(blend->fit.weight)},
+                               {"off_the_line", number(blend->fit.off_the_line)}};
     models.push_back(std::move(model));
   }
   Json pairs = Json::array();

@@ -1,0 +1,62 @@
+#include "lineage/invariants.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "kernels/pointwise.h"
+
+namespace defectoscope {
+namespace {
+
+constexpr double kSmallestValue = 1e-30;
+
+double product(std::span<const float> x, std::span<const float> y) {
+  return std::transform_reduce(x.begin(), x.end(), y.begin(), 0.0, std::plus<>(), [](float a, float b) {
+    return static_cast<double>(a) * static_cast<double>(b);
+  });
+}
+
+void append_without_mean(std::vector<float>& out, const std::vector<double>& values) {
+  const double mean = std::accumulate(values.begin(), values.end(), 0.0) /
+                      static_cast<double>(std::max<std::size_t>(1, values.size()));
+  for (const double x : values) out.push_back(static_cast<float>(x - mean));
+}
+
+}  // namespace
+
+std::vector<float> gram_signature(const Signature& signature) {
+  std::vector<std::span<const float>> directions;
+  for (const Matrix* rows : {&signature.left, &signature.ffn_left})
+    for (Index i = 0; i < rows->rows(); ++i) directions.push_back(rows->row(i));
+  std::vector<double> cosines;
+  for (std::size_t i = 0; i < directions.size(); ++i)
+    for (std::size_t k = 0; k < i; ++k) cosines.push_back(std::abs(product(directions[i], directions[k])));
+  std::vector<float> out;
+  append_without_mean(out, cosines);
+  return out;
+}
+
+std::vector<float> spectrum_signature(const Signature& signature, bool with_eigenvalues) {
+  std::vector<float> out;
+  std::vector<double> column(static_cast<std::size_t>(signature.layers));
+  for (const Matrix* values : {&signature.singular_values, &signature.ffn_singular_values})
+    for (Index c = 0; c < values->cols(); ++c) {
+      for (std::size_t i = 0; i < column.size(); ++i)
+        column[i] =
+            std::log(std::max(kSmallestValue, static_cast<double>((*values)(static_cast<Index>(i), c))));
+      append_without_mean(out, column);
+    }
+  if (!with_eigenvalues) return out;
+  for (std::size_t i = 0; i < column.size(); ++i)
+    column[i] = std::asinh(static_cast<double>(signature.decay_eigenvalues(static_cast<Index>(i), 0)));
+  append_without_mean(out, column);
+  return out;
+}
+
+double correlation(const std::vector<float>& x, const std::vector<float>& y) {
+  const double lengths = norm(x) * norm(y);
+  return lengths > 0 ? product(x, y) / lengths : 0;
+}
+
+}  // namespace defectoscope

@@ -1,0 +1,43 @@
+#include "lineage/shared_tokens.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "kernels/pointwise.h"
+
+namespace defectoscope {
+namespace {
+
+constexpr double kClip = 3;
+
+}  // namespace
+
+SharedTokens::SharedTokens(const Signature& x, const Signature& y) {
+  std::size_t i = 0, k = 0;
+  while (i < x.token_hashes.size() && k < y.token_hashes.size()) {
+    if (x.token_hashes[i] == y.token_hashes[k]) {
+      a.push_back(static_cast<Index>(i++));
+      b.push_back(static_cast<Index>(k++));
+    } else if (x.token_hashes[i] < y.token_hashes[k]) {
+      ++i;
+    } else {
+      ++k;
+    }
+  }
+}
+
+Matrix shared_columns(const Matrix& rows, const std::vector<Index>& chosen) {
+  Matrix out(rows.rows(), std::ssize(chosen));
+  for (Index r = 0; r < rows.rows(); ++r) {
+    const auto row = out.row(r);
+    for (std::size_t i = 0; i < chosen.size(); ++i) row[i] = rows(r, chosen[i]);
+    const double mean = std::accumulate(row.begin(), row.end(), 0.0) / static_cast<double>(row.size());
+    for (float& x : row) x = static_cast<float>(x - mean);
+    const auto limit = static_cast<float>(kClip * norm(row) / std::sqrt(static_cast<double>(row.size())));
+    for (float& x : row) x = std::clamp(x, -limit, limit);
+  }
+  return out;
+}
+
+}  // namespace defectoscope
