@@ -72,7 +72,11 @@ TEST_F(LineageCommand, CompareSaysTheSameOfModelsAndTheirSignatures) {
   EXPECT_EQ(result["verdict"], "related");
   EXPECT_LT(result["distance_degrees"], 10);
   EXPECT_LT(result["p_value"], 1e-4);
-  EXPECT_EQ(result["evidence"].size(), 6u);
+  EXPECT_EQ(result["evidence"].size(), 8u);
+  EXPECT_EQ(result["layers_of_b"].size(), 6u);
+  EXPECT_EQ(result["evidence"][0]["log10_p_value"].get<double>(),
+            std::max(result["evidence"][0]["log10_p_laws"].get<double>(),
+                     result["evidence"][0]["log10_p_empirical"].get<double>()));
 }
 
 TEST_F(LineageCommand, CompareInWordsNamesWhatCarriedTheVerdictAndWhatWasNotCompared) {
