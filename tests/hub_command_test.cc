@@ -82,6 +82,31 @@ TEST_F(HubCommand, HfAddressFetchesWhatIsMissing) {
   EXPECT_GT(hub_.count("/cdn/org/phantom/model.safetensors"), 0);
 }
 
+TEST_F(HubCommand, TrainingFollowsTheRevisionsAPatternMatches) {
+  const fs::path zoo = DEFECTOSCOPE_SOURCE_DIR "/zoo";
+  for (const char* step : {"0", "400", "1600"})
+    hub_.add_folder("org/run", zoo / (std::string("llama-base-ckpt-") + step), std::string("step") + step);
+  hub_.add_folder("org/run", zoo / "llama-base");
+  const std::vector<std::string> command = {
+      "training", "hf://org/run@step*", "--text", zoo / "heldout.txt", "--rows", "20", "--json"};
+  const Outcome outcome = run(command);
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  std::vector<nlohmann::json> steps, names;
+  const auto result = nlohmann::json::parse(outcome.out);
+  for (const auto& point : result["checkpoints"]) {
+    steps.push_back(point["step"]);
+    names.push_back(point["name"]);
+  }
+  EXPECT_EQ(steps, (std::vector<nlohmann::json>{0, 400, 1600}));
+  EXPECT_EQ(names.at(1), "run@step400");
+  hub_.forget();
+  setenv("HF_HUB_OFFLINE", "1", 1);
+  EXPECT_EQ(run(command).out, outcome.out) << "the revisions fetched once stand for the pattern";
+  EXPECT_TRUE(hub_.seen().empty());
+  unsetenv("HF_HUB_OFFLINE");
+  expect_refused(3, {"training", "hf://org/run@v*"}, "no revision matches");
+}
+
 TEST_F(HubCommand, DryRunListsSizesAndFetchesNothing) {
   const Outcome plan = run({"download", "org/phantom", "--dry-run"});
   EXPECT_EQ(plan.exit_code, 0) << plan.err;

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "hub/revisions.h"
 #include "hub/snapshot.h"
 #include "hub/texts.h"
 
@@ -12,6 +13,14 @@ std::filesystem::path hub_model(const std::string& address) {
   const SnapshotPlan plan = plan_snapshot(parse_repo(address), {}, settings);
   if (!plan.note.empty()) std::fprintf(stderr, "defectoscope: %s\n", plan.note.c_str());
   return download_snapshot(plan, settings);
+}
+
+std::vector<std::string> hub_revisions(const std::string& address) {
+  std::vector<std::string> addresses;
+  const std::string repository = address.substr(0, address.find('@'));
+  for (const std::string& revision : matching_revisions(parse_repo(address), HubSettings::from_environment()))
+    addresses.push_back(repository + "@" + revision);
+  return addresses;
 }
 
 std::filesystem::path text_file(const std::string& text) {

@@ -4,6 +4,7 @@
 #include <glob.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <deque>
 
 #include "analysis/journal.h"
@@ -18,7 +19,10 @@
 namespace defectoscope {
 
 void add_model_list(CLI::App& command, ModelListCommand& options, const std::string& name) {
-  command.add_option("MODELS", options.models, "Models as MODEL elsewhere, or patterns such as 'run/ckpt-*'")
+  command
+      .add_option("MODELS", options.models,
+                  "Models as MODEL elsewhere, or patterns such as 'run/ckpt-*' and "
+                  "'hf://org/name@step*'")
       ->required()
       ->type_name("PATH");
   command
@@ -40,6 +44,10 @@ std::vector<std::string> expanded(const std::vector<std::string>& models) {
   for (const std::string& model : models) {
     if (model.find_first_of("*?[") == std::string::npos || std::filesystem::exists(model)) {
       names.push_back(model);
+      continue;
+    }
+    if (is_hub_address(model)) {
+      std::ranges::move(hub_revisions(model), std::back_inserter(names));
       continue;
     }
     glob_t found{};

@@ -23,8 +23,9 @@ struct ModelListCommand {
 /// `name`: the subcommand's, for the help of --out and --json.
 void add_model_list(CLI::App& command, ModelListCommand& options, const std::string& name);
 
-/// The models named, patterns such as 'run/ckpt-*' replaced by what they match, in the order of the alphabet.
-/// Throws Error(kBadInput) on a pattern that matches nothing.
+/// The models named, patterns such as 'run/ckpt-*' (or a hub model's revisions, 'hf://org/name@step*')
+/// replaced by what they match, in the order of the alphabet. Throws Error(kBadInput) on a pattern that
+/// matches nothing, and as hub_revisions does.
 std::vector<std::string> expanded(const std::vector<std::string>& models);
 
 /// describe() of each, before anything is computed: what the models' shapes can spoil is known at once.

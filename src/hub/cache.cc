@@ -39,6 +39,16 @@ std::string RepoCache::known_commit(const std::string& revision) const {
   return is_commit(commit) ? commit : std::string();
 }
 
+std::vector<std::string> RepoCache::revisions() const {
+  std::vector<std::string> names;
+  const fs::path refs = folder_ / "refs";
+  std::error_code error;
+  for (const auto& entry : fs::recursive_directory_iterator(refs, error))
+    if (entry.is_regular_file(error)) names.push_back(entry.path().lexically_relative(refs).generic_string());
+  std::ranges::sort(names);
+  return names;
+}
+
 void RepoCache::remember_commit(const std::string& revision, const std::string& commit) const {
   if (is_commit(revision) || known_commit(revision) == commit) return;
   const fs::path ref = folder_ / "refs" / revision;

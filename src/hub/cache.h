@@ -27,6 +27,8 @@ class RepoCache {
 
   /// The commit `revision` stood at when last seen; empty: never seen.
   std::string known_commit(const std::string& revision) const;
+  /// Those ever seen, sorted; branches with a slash in their name included.
+  std::vector<std::string> revisions() const;
   /// Throws Error(kResources), as the next.
   void remember_commit(const std::string& revision, const std::string& commit) const;
   /// Makes the link of `path` to the blob, relative, in one step.

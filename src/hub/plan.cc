@@ -8,6 +8,7 @@
 #include "hub/retry.h"
 #include "hub/selection.h"
 #include "hub/snapshot.h"
+#include "hub/text_answer.h"
 #include "hub/url.h"
 #include "hub/workers.h"
 
@@ -15,8 +16,6 @@ namespace defectoscope {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::int64_t kLargestText = std::int64_t{256} << 20;
 
 /// The planner's own requests: texts of some kilobytes, and what the headers say of a file.
 class Questions {
@@ -26,14 +25,7 @@ class Questions {
 
   /// A failure is a value: the caller may have another way.
   HttpResponse get(const std::string& url, std::string& text) {
-    return with_retries(settings_, stop_, [&](bool&) {
-      text.clear();
-      return client_.send({.url = url}, [&](const HttpResponse&, std::span<const std::byte> bytes) {
-        text.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-        if (static_cast<std::int64_t>(text.size()) > kLargestText)
-          throw_bad_input({.what = "the answer has no end", .file = url, .expected = "at most 256 MiB"});
-      });
-    });
+    return ask_for_text(client_, settings_, stop_, url, text);
   }
 
   /// Size and ETag of a file by its headers; those of the hub's own answer, not of where that redirects.

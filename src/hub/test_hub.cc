@@ -24,6 +24,10 @@ std::string etag_of(const std::pair<std::string, bool>& file) {
 
 std::string kind_path(const TestRepo& repo) { return repo.dataset ? "datasets/" : ""; }
 
+std::string cdn_name(const TestRepo& repo) {
+  return repo.branch == "main" ? repo.id : repo.id + "@" + repo.branch;
+}
+
 void refuse_with(Response& response, int status, const std::string& code, const std::string& message) {
   response.status = status;
   response.set_header("X-Error-Code", code);
@@ -77,12 +81,14 @@ std::string TestHub::endpoint() const { return "http://127.0.0.1:" + std::to_str
 
 void TestHub::add(TestRepo repo) {
   const std::scoped_lock lock(mutex_);
-  std::erase_if(repos_, [&](const TestRepo& old) { return old.id == repo.id; });
+  std::erase_if(repos_, [&](const TestRepo& old) { return old.id == repo.id && old.branch == repo.branch; });
   repos_.push_back(std::move(repo));
 }
 
-void TestHub::add_folder(const std::string& id, const std::filesystem::path& folder) {
-  TestRepo repo{.id = id};
+void TestHub::add_folder(const std::string& id, const std::filesystem::path& folder,
+                         const std::string& branch) {
+  TestRepo repo{.id = id, .branch = branch};
+  if (branch != "main") repo.commit = git_sha1_of(branch);
   for (const auto& entry : std::filesystem::recursive_directory_iterator(folder))
     if (entry.is_regular_file()) {
       std::string content = read_file(entry.path());
@@ -144,6 +150,20 @@ bool TestHub::refuse(const Request& request, Response& response) {
   return true;
 }
 
+void TestHub::answer_refs(const std::string& id, Response& response) {
+  json branches = json::array();
+  {
+    const std::scoped_lock lock(mutex_);
+    for (const TestRepo& repo : repos_)
+      if (repo.id == id)
+        branches.push_back(
+            {{"name", repo.branch}, {"ref", "refs/heads/" + repo.branch}, {"targetCommit", repo.commit}});
+  }
+  response.set_content(
+      json{{"branches", branches}, {"tags", json::array()}, {"converts", json::array()}}.dump(),
+      "application/json");
+}
+
 void TestHub::answer_listing(const TestRepo& repo, bool tree, Response& response) {
   json files = json::array();
   for (const auto& [path, file] : repo.files) {
@@ -180,6 +200,7 @@ void TestHub::answer_hub(const Request& request, Response& response) {
     const std::scoped_lock lock(mutex_);
     repos = repos_;
   }
+  std::string unknown;  // revision
   for (const TestRepo& repo : repos) {
     const std::string api = "/api/" + std::string(repo.dataset ? "datasets/" : "models/") + repo.id;
     const std::string resolve = "/" + kind_path(repo) + repo.id + "/resolve/";
@@ -188,17 +209,26 @@ void TestHub::answer_hub(const Request& request, Response& response) {
     if (path.starts_with(api + "/revision/") || path.starts_with(api + "/tree/") || path == api) {
       if (!allowed && !repo.gated) return refuse_with(response, 401, "RepoNotFound", "Repository not found");
       const std::string revision = path == api ? "main" : path.substr(path.find('/', api.size() + 1) + 1);
-      if (revision != "main" && revision != repo.commit)
-        return refuse_with(response, 404, "RevisionNotFound", "Invalid rev id: " + revision);
+      if (revision != repo.branch && revision != repo.commit) {
+        unknown = revision;
+        continue;
+      }
       return answer_listing(repo, path.starts_with(api + "/tree/"), response);
     }
+    if (path == api + "/refs" && allowed) return answer_refs(repo.id, response);
     if (!path.starts_with(resolve)) continue;
     if (!allowed) {
       if (repo.gated)
         return refuse_with(response, 403, "GatedRepo", "Access to model " + repo.id + " is restricted");
       return refuse_with(response, 401, "RepoNotFound", "Repository not found");
     }
-    const std::string name = path.substr(path.find('/', resolve.size()) + 1);
+    const std::size_t name_at = path.find('/', resolve.size()) + 1;
+    const std::string name = path.substr(name_at);
+    const std::string at = path.substr(resolve.size(), name_at - 1 - resolve.size());
+    const auto meant = [&](const TestRepo& one) {
+      return one.id == repo.id && (at == one.branch || at == one.commit);
+    };
+    if (!meant(repo) && (repo.branch != "main" || std::ranges::any_of(repos, meant))) continue;
     const auto found = repo.files.find(name);
     response.set_header("X-Repo-Commit", repo.commit);
     if (found == repo.files.end()) return refuse_with(response, 404, "EntryNotFound", "Entry not found");
@@ -218,10 +248,11 @@ void TestHub::answer_hub(const Request& request, Response& response) {
     response.set_header("X-Linked-Etag", "\"" + etag + "\"");
     response.set_header("X-Linked-Size", std::to_string(found->second.first.size()));
     response.set_header("ETag", "\"of the redirect\"");
-    response.set_header("Location",
-                        "http://127.0.0.1:" + std::to_string(cdn_port_) + "/cdn/" + repo.id + "/" + name);
+    response.set_header(
+        "Location", "http://127.0.0.1:" + std::to_string(cdn_port_) + "/cdn/" + cdn_name(repo) + "/" + name);
     return;
   }
+  if (!unknown.empty()) return refuse_with(response, 404, "RevisionNotFound", "Invalid rev id: " + unknown);
   refuse_with(response, 401, "RepoNotFound", "Repository not found");
 }
 
@@ -235,7 +266,7 @@ void TestHub::answer_cdn(const Request& request, Response& response) {
   }
   for (const TestRepo& repo : repos)
     for (const auto& [name, file] : repo.files)
-      if (request.path == "/cdn/" + repo.id + "/" + name) {
+      if (request.path == "/cdn/" + cdn_name(repo) + "/" + name) {
         response.set_header("ETag", "\"the CDN's own\"");
         return send_content(request, response, file.first);
       }

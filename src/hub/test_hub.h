@@ -20,8 +20,8 @@ struct Response;
 /// demand.
 namespace defectoscope::testing_hub {
 
-/// A repository: one commit, files by path. Files marked large are answered as LFS files are: by a redirect
-/// to another port, the "CDN", with X-Linked-Etag and X-Linked-Size.
+/// A repository at one commit, files by path; several of one id are its branches. Files marked large are
+/// answered as LFS files are: by a redirect to another port, the "CDN", with X-Linked-Etag and X-Linked-Size.
 struct TestRepo {
   std::string id, commit = std::string(40, 'a');
   bool dataset = false;
@@ -29,6 +29,7 @@ struct TestRepo {
   std::string token = {};                                          ///< needed to read it; empty: public
   bool gated = false;
   std::int64_t said_size = -1;  ///< of large files, in the listing; below 0: the truth
+  std::string branch = "main";  ///< that stands at `commit`
 };
 
 /// What goes wrong, for requests whose path contains `path`, `times` times.
@@ -67,7 +68,8 @@ class TestHub {
   std::string endpoint() const;
   void add(TestRepo repo);
   /// All files below a folder; those of 1 KiB and more, or *.safetensors, are large.
-  void add_folder(const std::string& id, const std::filesystem::path& folder);
+  void add_folder(const std::string& id, const std::filesystem::path& folder,
+                  const std::string& branch = "main");
   void fail(Fault fault);
   void no_more_faults();
   /// Leaves sizes and hashes out of the listing, as mirrors do.
@@ -80,6 +82,7 @@ class TestHub {
  private:
   void answer_hub(const httplib::Request& request, httplib::Response& response);
   void answer_cdn(const httplib::Request& request, httplib::Response& response);
+  void answer_refs(const std::string& id, httplib::Response& response);
   void answer_listing(const TestRepo& repo, bool tree, httplib::Response& response);
   void send_content(const httplib::Request& request, httplib::Response& response, std::string content);
   bool take(Fault::Kind kind, const std::string& path, Fault& fault);

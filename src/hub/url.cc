@@ -8,6 +8,10 @@ namespace {
 
 std::string kind_path(const Repo& repo) { return repo.kind == RepoKind::kDataset ? "datasets/" : ""; }
 
+std::string api_url(const std::string& endpoint, const Repo& repo) {
+  return endpoint + "/api/" + (repo.kind == RepoKind::kDataset ? "datasets/" : "models/") + repo.id;
+}
+
 }  // namespace
 
 std::string percent_encoded(std::string_view text, bool keep_slash) {
@@ -29,8 +33,11 @@ std::string percent_encoded(std::string_view text, bool keep_slash) {
 }
 
 std::string listing_url(const std::string& endpoint, const Repo& repo) {
-  return endpoint + "/api/" + (repo.kind == RepoKind::kDataset ? "datasets/" : "models/") + repo.id +
-         "/revision/" + percent_encoded(repo.revision, false) + "?blobs=true";
+  return api_url(endpoint, repo) + "/revision/" + percent_encoded(repo.revision, false) + "?blobs=true";
+}
+
+std::string refs_url(const std::string& endpoint, const Repo& repo) {
+  return api_url(endpoint, repo) + "/refs";
 }
 
 std::string file_url(const std::string& endpoint, const Repo& repo, const std::string& commit,

@@ -13,6 +13,9 @@ std::string percent_encoded(std::string_view text, bool keep_slash);
 /// What the hub says of a repository: commit, files, their sizes and hashes.
 std::string listing_url(const std::string& endpoint, const Repo& repo);
 
+/// The names of its branches and tags.
+std::string refs_url(const std::string& endpoint, const Repo& repo);
+
 /// A file of a repository at a commit.
 std::string file_url(const std::string& endpoint, const Repo& repo, const std::string& commit,
                      const std::string& path);
