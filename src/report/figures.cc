@@ -29,6 +29,18 @@ std::string value(double number) {
 }
 std::string bound(const std::optional<double>& number) { return number ? value(*number) : "*"; }
 
+std::size_t characters(const std::string& text) {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+}
+/// Names under the x axis that do not fit side by side.
+bool tilts(const Axis& x) {
+  const std::size_t count = x.categories.size();
+  for (std::size_t i = 0; i + 1 < count; ++i)  // neighbours, in characters of some 56 across
+    if ((characters(x.categories[i]) + characters(x.categories[i + 1]) + 2) * count > 2 * 56) return true;
+  return false;
+}
+
 /// set xlabel, xrange, xtics ... for `letter` x, y, y2, z.
 std::string axis_script(const Axis& axis, const std::string& letter, std::size_t names_at_most = kNames) {
   std::string script = fmt::format("set {}label {} noenhanced\n", letter, gnuplot_quoted(axis_title(axis)));
@@ -41,7 +53,7 @@ std::string axis_script(const Axis& axis, const std::string& letter, std::size_t
     for (std::size_t i = 0; i < count; i += step)
       ticks += fmt::format("{}{} {}", i == 0 ? "" : ", ", gnuplot_quoted(axis.categories[i]), i);
     script += fmt::format("set {}tics noenhanced ({})\n", letter, ticks);
-    if (letter == "x" && count > 6) script += "set xtics rotate by -40 left\n";
+    if (letter == "x" && tilts(axis)) script += "set xtics rotate by -40 left\n";
   } else if (axis.whole) {
     const double span = axis.max.value_or(10) - axis.min.value_or(0);
     if (axis.min && axis.max)
@@ -82,17 +94,33 @@ std::string data_block(std::size_t index, const Series& series) {
   return script + "EOD\n";
 }
 
+/// The names of the series below the axis, in as many columns as fit. The margin is ours to make: gnuplot's
+/// own lets a key of several rows run into the axis' label.
+std::string key_script(const Chart& chart) {
+  constexpr std::size_t kLine = 62;  // characters across a figure
+  std::size_t longest = 0, longest_tick = 0;
+  for (const Series& series : chart.series) longest = std::max(longest, characters(series.name));
+  for (const std::string& name : chart.x.categories) longest_tick = std::max(longest_tick, characters(name));
+  const std::size_t columns = std::clamp<std::size_t>(kLine / (longest + 6), 1, 3);
+  const std::size_t rows = (chart.series.size() + columns - 1) / columns;
+  const double tilted = tilts(chart.x) ? 0.36 * static_cast<double>(longest_tick) : 0;
+  return fmt::format(
+      "set bmargin {:.3g}\nset key at screen 0.5,0.015 bottom center horizontal maxcols {} Left reverse "
+      "noenhanced "
+      "samplen 1.5\n",
+      3.4 + 1.3 * static_cast<double>(rows) + tilted, columns);
+}
+
 std::string series_script(const Chart& chart) {
   const bool second = std::any_of(chart.series.begin(), chart.series.end(),
                                   [](const Series& series) { return series.second_axis; });
   std::string script = "set tmargin 2\nset grid ytics linecolor rgb '#dddddd'\nset tics nomirror\n";
   script += fmt::format("set border {}\n", second ? 11 : 3);
+  if (chart.kind == ChartKind::kScatter) script += "set autoscale xfix\n";
   script += axis_script(chart.x, "x") + axis_script(chart.y, "y");
   if (second) script += "set y2tics\n" + axis_script(chart.y2, "y2");
   script += marks_script(chart);
-  script += chart.series.size() == 1
-                ? "unset key\n"
-                : "set key outside bottom center horizontal maxrows 3 noenhanced samplen 2\n";
+  script += chart.series.size() == 1 ? "unset key\n" : key_script(chart);
   for (std::size_t i = 0; i < chart.series.size(); ++i) script += data_block(i, chart.series[i]);
   std::string plots;
   const auto add = [&](const std::string& plot) { plots += (plots.empty() ? "" : ", ") + plot; };
@@ -115,8 +143,11 @@ std::string series_script(const Chart& chart) {
         break;
       }
       case ChartKind::kScatter:
-        add(fmt::format("$s{} using 1:2{} with points pointtype {} pointsize 0.6 linecolor rgb '{}' title {}",
-                        i, axes, point(i), colour(i), title));
+        add(fmt::format("$s{} using 1:2{} with points pointtype {} pointsize {} linecolor rgb '{}' notitle",
+                        i, axes, point(i), series.y.size() > 500 ? 0.25 : 0.6, colour(i)));
+        if (chart.series.size() > 1)
+          add(fmt::format("keyentry with points pointtype {} pointsize 0.8 linecolor rgb '{}' title {}",
+                          point(i), colour(i), title));
         break;
       default:
         add(fmt::format(
@@ -158,9 +189,9 @@ std::string landscape_script(const Chart& chart) {
   const double end = chart.grid_x_begin + static_cast<double>(chart.grid[0].size()) - 1;
   std::string script = fmt::format(
       "set xlabel {} noenhanced offset 0,-0.8\nset zlabel {} noenhanced rotate by 90\n"
-      "set view 62,52,1.05,1.05\nset xyplane 0\nunset key\nset grid\nset style fill transparent solid 0.45\n"
+      "set view 60,68,1.1,1.15\nset xyplane 0\nunset key\nset grid\nset style fill transparent solid 0.45\n"
       "set xtics {} offset -0.6,-0.3\nset xrange [{}:{}]\nset yrange [{}:-0.5]\nset zrange [0:*]\n"
-      "set ytics noenhanced offset 0.4,-0.4 (",
+      "set ytics left noenhanced offset 0,-0.2 (",
       gnuplot_quoted(axis_title(chart.x)), gnuplot_quoted(axis_title(chart.value)),
       std::max(1.0, std::ceil((end - chart.grid_x_begin) / 8)), chart.grid_x_begin, end,
       static_cast<double>(shown.size()) - 0.5);

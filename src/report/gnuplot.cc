@@ -14,7 +14,7 @@ namespace {
 constexpr const char* kFormats[][2] = {
     {"svg", "svg size 640,440 font 'DejaVu Sans,13' background rgb 'white'"},
     {"pdf", "pdfcairo size 3.5in,2.4in font 'DejaVu Sans,7'"},
-    {"png", "pngcairo size 1280,880 font 'DejaVu Sans,26' linewidth 2"}};
+    {"png", "pngcairo size 1280,880 font 'DejaVu Sans,26' linewidth 2 pointscale 2"}};
 
 /// gnuplot on a file as its standard input; true where it ended well.
 bool run(const std::filesystem::path& script) {
