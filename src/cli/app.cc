@@ -39,6 +39,7 @@ std::unique_ptr<CLI::App> make_app() {
   add_trigger(*app);
   add_predictions(*app);
   add_ablate(*app);
+  add_reproduce(*app);
   add_inspect(*app);
   add_quantize(*app);
   add_perplexity(*app);

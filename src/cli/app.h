@@ -29,6 +29,7 @@ void add_census(CLI::App& app);
 void add_trigger(CLI::App& app);
 void add_predictions(CLI::App& app);
 void add_ablate(CLI::App& app);
+void add_reproduce(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_quantize(CLI::App& app);
 void add_perplexity(CLI::App& app);
