@@ -11,7 +11,7 @@
 
 #include "base/files.h"
 #include "program.h"
-#include "synthesis/phantom.h"
+#include "small_phantom.h"
 
 namespace defectoscope {
 namespace {
@@ -23,20 +23,6 @@ using testing::Not;
 
 fs::path scratch() {
   return fs::temp_directory_path() / ("defectoscope-bad-input-" + std::to_string(getpid()));
-}
-
-PhantomOptions small_phantom() {
-  PhantomOptions options;
-  options.shape.name = "test";
-  options.shape.hidden_size = 192;
-  options.shape.layers = 4;
-  options.shape.heads = 3;
-  options.shape.kv_heads = 3;
-  options.shape.head_dim = 64;
-  options.shape.ffn_size = 512;
-  options.shape.vocab_size = 384;
-  options.shape.dtype = DType::kF32;
-  return options;
 }
 
 class BadInput : public testing::Test {

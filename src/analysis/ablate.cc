@@ -173,15 +173,17 @@ AblationResult ablate(const Model& model, const Tokenizer& tokenizer, const std:
   check_layers(options.layers, model, "--layer");
   TokenIds text;
   for (const TokenIds& row : rows) text.insert(text.end(), row.begin(), row.end());
-  if (text.size() < 2)
-    throw_bad_input({.what = "the text is too short to measure perplexity on",
-                     .expected = "two tokens or more",
-                     .got = std::to_string(text.size())});
-
   AblationResult result;
+  const bool measurable = model.config().causal && text.size() >= 2;
+  if (!model.config().causal)
+    result.notes.emplace_back(
+        "A model without a causal mask sees what it would predict: it has no perplexity and generates no "
+        "text.");
+  else if (!measurable)
+    result.notes.push_back(fmt::format("The text has {} token(s): too short for a perplexity.", text.size()));
   result.tokens = std::ssize(text);
   result.window = std::min(row_limit(model.config(), options.window), result.tokens);
-  if (result.window < options.window)
+  if (measurable && result.window < options.window)
     result.notes.push_back(fmt::format(
         "Perplexity windows hold {} tokens instead of {}: {}.", result.window, options.window,
         result.window == result.tokens ? "the text has no more" : "the model's context ends there"));
@@ -195,10 +197,12 @@ AblationResult ablate(const Model& model, const Tokenizer& tokenizer, const std:
     AblationRun one;
     one.name = name;
     one.norms = layer_norms(recorded.table);
-    const Perplexity measured = perplexity(transformer, text, {.window = result.window});
-    one.perplexity = measured.perplexity;
-    one.mean_loss = measured.mean_loss;
-    result.targets = measured.targets;
+    if (measurable) {
+      const Perplexity measured = perplexity(transformer, text, {.window = result.window});
+      one.perplexity = measured.perplexity;
+      one.mean_loss = measured.mean_loss;
+      result.targets = measured.targets;
+    }
     if (model.config().causal)
       for (const TokenIds& tokens : transformer.sample(prompts, length, options.temperature, options.seed))
         one.texts.push_back(tokenizer.decode(tokens));
@@ -222,7 +226,6 @@ AblationResult ablate(const Model& model, const Tokenizer& tokenizer, const std:
     const auto change = make_ablation(kind, result.sites, options.direction);
     run(ablation_name(kind), change, record(untouched, rows, change.get(), result.sites));
   }
-  if (!model.config().causal) result.notes.emplace_back("This model is no causal one: it generates no text.");
   return result;
 }
 

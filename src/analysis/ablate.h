@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -55,9 +56,9 @@ struct AblateOptions {
 struct AblationRun {
   std::string name;               ///< "none" or ablation_name
   std::vector<LayerNorms> norms;  ///< [layers + 1]
-  double perplexity = 0;
-  double mean_loss = 0;            ///< nats per target
-  std::vector<std::string> texts;  ///< [sequences] prompt and continuation
+  std::optional<double> perplexity;
+  std::optional<double> mean_loss;  ///< nats per target
+  std::vector<std::string> texts;   ///< [sequences] prompt and continuation
 };
 
 struct AblationResult {
@@ -68,9 +69,9 @@ struct AblationResult {
 };
 
 /// The same text through the model, untouched and under each ablation: norms by layer, perplexity, and
-/// continuations of the same prompts by the same seeds. `rows`: the text, a row a sequence. Throws
-/// Error(kUsage) on no layer or one the model lacks, Error(kBadInput) where the text has fewer than two
-/// tokens. Cost: five times the text twice, and the generation.
+/// continuations of the same prompts by the same seeds. `rows`: the text, a row a sequence. Where a
+/// perplexity does not exist (no causal mask, fewer than two tokens) a note says so. Throws Error(kUsage) on
+/// no layer or one the model lacks. Cost: five times the text twice, and the generation.
 AblationResult ablate(const Model& model, const Tokenizer& tokenizer, const std::vector<TokenIds>& rows,
                       const AblateOptions& options);
 

@@ -1,8 +1,6 @@
 #include "analysis/layer_record.h"
 
-#include <type_traits>
-
-#include "analysis/journal.h"
+#include "analysis/record_fields.h"
 
 namespace defectoscope {
 namespace {
@@ -37,55 +35,18 @@ void for_each_field(Report& report, Field&& field) {
   field(report.ffn_left);
 }
 
-struct Write {
-  RecordWriter& record;
-  template <typename T>
-  void operator()(const std::vector<T>& list) const {
-    record.list(list);
-  }
-  template <typename T>
-  void operator()(const std::optional<T>& value) const {
-    record.value(value.has_value());
-    record.value(value.value_or(T{}));
-  }
-  template <typename T>
-    requires std::is_arithmetic_v<T>
-  void operator()(const T& value) const {
-    record.value(value);
-  }
-};
-
-struct Read {
-  RecordReader& record;
-  template <typename T>
-  void operator()(std::vector<T>& list) const {
-    list = record.list<T>();
-  }
-  template <typename T>
-  void operator()(std::optional<T>& value) const {
-    const bool has = record.value<bool>();
-    const T inner = record.value<T>();
-    value = has ? std::optional<T>(inner) : std::nullopt;
-  }
-  template <typename T>
-    requires std::is_arithmetic_v<T>
-  void operator()(T& value) const {
-    value = record.value<T>();
-  }
-};
-
 }  // namespace
 
 std::string to_record(const LayerReport& report) {
   RecordWriter record;
-  for_each_field(report, Write{record});
+  for_each_field(report, WriteField{record});
   return record.bytes();
 }
 
 LayerReport layer_from_record(const std::string& bytes) {
   RecordReader record(bytes);
   LayerReport report;
-  for_each_field(report, Read{record});
+  for_each_field(report, ReadField{record});
   return report;
 }
 

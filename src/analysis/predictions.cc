@@ -1,10 +1,14 @@
 #include "analysis/predictions.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
 #include "analysis/angle.h"
+#include "analysis/journal.h"
 #include "analysis/trigger.h"
+#include "analysis/trigger_record.h"
 #include "base/median.h"
 #include "base/progress.h"
 #include "base/random.h"
@@ -73,10 +77,37 @@ double left_angle(const LinearOperator& form, std::span<const float> direction, 
   return acute_angle_degrees(leading_singular(form, options).left.row(0), direction);
 }
 
+/// `attention_rms`, `ffn_rms`: of the layer's inputs.
+LayerPredictions predict_from_layer(const Transformer& transformer, Index layer_index, double attention_rms,
+                                    double ffn_rms, const PredictionOptions& options) {
+  const Model& model = transformer.model();
+  const ModelConfig& config = model.config();
+  const NormPlacement placement = config.architecture->placement;
+  const bool scalable = placement == NormPlacement::kPre || placement == NormPlacement::kSandwich;
+  const LinearizedLayer layer(model.layer(layer_index), config, options.linearize);
+  const std::uint64_t seed = Random(options.seed, static_cast<std::uint64_t>(layer_index)).next_u64();
+  LayerPredictions prediction;
+  prediction.layer = layer_index + 1;
+  prediction.attention_input_rms = attention_rms;
+  prediction.ffn_input_rms = ffn_rms;
+  prediction.inputs = find_trigger_inputs(transformer, layer_index, layer, {}, options.direction, seed);
+  if (!options.direction.empty()) {
+    prediction.left_of_layer = left_angle(layer.form(LinearForm::kLayer), options.direction, seed);
+    prediction.left_of_ffn = left_angle(layer.form(LinearForm::kFfn), options.direction, seed);
+    if (scalable && prediction.attention_input_rms > 0 && prediction.ffn_input_rms > 0)
+      prediction.left_of_scaled_layer =
+          left_angle(ScaledLayer(layer, config.architecture->residual != ResidualForm::kSequential,
+                                 prediction.attention_input_rms, prediction.ffn_input_rms),
+                     options.direction, seed);
+    prediction.maximiser = prediction.inputs.maximiser.output_angle_degrees;
+  }
+  return prediction;
+}
+
 }  // namespace
 
 std::vector<LayerPredictions> predict_direction(const Transformer& transformer, const Tokenizer& tokenizer,
-                                                const PredictionOptions& options) {
+                                                const PredictionOptions& options, ScanJournal& journal) {
   const Model& model = transformer.model();
   const ModelConfig& config = model.config();
   Random random(options.seed, 0x9e3779b9);
@@ -88,30 +119,19 @@ std::vector<LayerPredictions> predict_direction(const Transformer& transformer, 
   RmsTap rms;
   transformer.run(Batch(std::move(sequences)), rms);
 
-  const NormPlacement placement = config.architecture->placement;
-  const bool scalable = placement == NormPlacement::kPre || placement == NormPlacement::kSandwich;
   std::vector<LayerPredictions> predictions;
   Progress progress("Predicting the direction from each layer", config.layers);
   for (Index layer_index = 0; layer_index < config.layers; ++layer_index) {
     check_interrupt();
-    const LinearizedLayer layer(model.layer(layer_index), config, options.linearize);
-    const std::uint64_t seed = Random(options.seed, static_cast<std::uint64_t>(layer_index)).next_u64();
-    LayerPredictions prediction;
-    prediction.layer = layer_index + 1;
-    prediction.attention_input_rms = rms.attention[static_cast<std::size_t>(layer_index)];
-    prediction.ffn_input_rms = rms.ffn[static_cast<std::size_t>(layer_index)];
-    prediction.inputs = find_trigger_inputs(layer, config, {}, options.direction, seed);
-    if (!options.direction.empty()) {
-      prediction.left_of_layer = left_angle(layer.form(LinearForm::kLayer), options.direction, seed);
-      prediction.left_of_ffn = left_angle(layer.form(LinearForm::kFfn), options.direction, seed);
-      if (scalable && prediction.attention_input_rms > 0 && prediction.ffn_input_rms > 0)
-        prediction.left_of_scaled_layer =
-            left_angle(ScaledLayer(layer, config.architecture->residual != ResidualForm::kSequential,
-                                   prediction.attention_input_rms, prediction.ffn_input_rms),
-                       options.direction, seed);
-      prediction.maximiser = prediction.inputs.maximiser.output_angle_degrees;
+    const std::string name = fmt::format("prediction-{:04}", layer_index + 1);
+    if (const auto kept = journal.get(name)) {
+      predictions.push_back(predictions_from_record(*kept));
+    } else {
+      predictions.push_back(predict_from_layer(transformer, layer_index,
+                                               rms.attention[static_cast<std::size_t>(layer_index)],
+                                               rms.ffn[static_cast<std::size_t>(layer_index)], options));
+      journal.put(name, to_record(predictions.back()));
     }
-    predictions.push_back(std::move(prediction));
     progress.advance();
   }
   return predictions;

@@ -11,6 +11,7 @@
 
 namespace defectoscope {
 
+class ScanJournal;
 class Tokenizer;
 
 /// Four predictions of the high-norm direction that look at no text, for one layer: angles to the empirical
@@ -33,8 +34,9 @@ struct PredictionOptions {
 };
 
 /// All layers. The rms of a layer's inputs comes from 256 seeded vocabulary entries at second position, so
-/// that no text is needed. Cost a layer: a few dozen passes over its weights.
+/// that no text is needed. Finished layers are kept in the journal. Cost a layer: a few dozen passes over its
+/// weights.
 std::vector<LayerPredictions> predict_direction(const Transformer& transformer, const Tokenizer& tokenizer,
-                                                const PredictionOptions& options);
+                                                const PredictionOptions& options, ScanJournal& journal);
 
 }  // namespace defectoscope

@@ -82,12 +82,12 @@ TEST_P(Probe, CensusNormsAreThoseOfAnOrdinaryForwardPass) {
 TEST_P(Probe, MaximiserReachesAtLeastWhatLinearAndQuadraticInputsReach) {
   for (Index layer_index = 0; layer_index < model_.config().layers; ++layer_index) {
     const LinearizedLayer layer(model_.layer(layer_index), model_.config(), {});
-    const TriggerInputs inputs = find_trigger_inputs(layer, model_.config(), {}, {}, 1);
+    const TriggerInputs inputs = find_trigger_inputs(transformer_, layer_index, layer, {}, {}, 1);
     EXPECT_GE(inputs.maximiser.norm, inputs.linear.norm * (1 - 1e-6));
     EXPECT_GE(inputs.maximiser.norm, inputs.quadratic.norm * (1 - 1e-6));
     // The real pass agrees about what is reached.
     Matrix x(1, model_.config().hidden_size), y(1, x.cols());
-    const double radius = RealFfn(layer.weights(), model_.config()).radius();
+    const double radius = ffn_radius(layer.weights(), model_.config());
     for (Index i = 0; i < x.cols(); ++i)
       x(0, i) = static_cast<float>(radius *
                                    static_cast<double>(inputs.maximiser.input[static_cast<std::size_t>(i)]));

@@ -8,6 +8,7 @@
 
 #include "analysis/census.h"
 #include "analysis/journal.h"
+#include "analysis/trigger_record.h"
 #include "base/error.h"
 #include "base/median.h"
 #include "base/progress.h"
@@ -153,6 +154,28 @@ std::vector<float> entry_coefficients(const Transformer& transformer, Index laye
   return coefficients;
 }
 
+namespace {
+
+TriggerLayer analyse_layer_trigger(const Transformer& transformer, Index number, std::int32_t first_token,
+                                   const TriggerOptions& options, ScanJournal& journal) {
+  const Model& model = transformer.model();
+  TriggerLayer layer;
+  layer.layer = number;
+  const LinearizedLayer linearized(model.layer(number - 1), model.config(), options.linearize);
+  const double radius = ffn_radius(linearized.weights(), model.config());
+  Matrix starts;
+  columns_through_ffn(transformer, linearized, radius, layer, starts);
+  layer.inputs = find_trigger_inputs(transformer, number - 1, linearized, starts, options.direction,
+                                     Random(options.seed, static_cast<std::uint64_t>(number)).next_u64());
+  layer.first = entry_coefficients(transformer, number - 1, layer.right, -1, journal);
+  layer.second = entry_coefficients(transformer, number - 1, layer.right, first_token, journal);
+  layer.first_median = median(layer.first);
+  layer.second_median = median(layer.second);
+  return layer;
+}
+
+}  // namespace
+
 Trigger analyse_trigger(const Transformer& transformer, const Tokenizer& tokenizer,
                         const TriggerOptions& options, ScanJournal& journal) {
   const Model& model = transformer.model();
@@ -167,18 +190,21 @@ Trigger analyse_trigger(const Transformer& transformer, const Tokenizer& tokeniz
   if (trigger.first_token < tokenizer.size())
     trigger.first_token_text = readable_token(tokenizer, trigger.first_token);
   for (const Index number : options.layers) {
-    TriggerLayer& layer = trigger.layers.emplace_back();
-    layer.layer = number;
-    const LinearizedLayer linearized(model.layer(number - 1), model.config(), options.linearize);
-    const double radius = RealFfn(linearized.weights(), model.config()).radius();
-    Matrix starts;
-    columns_through_ffn(transformer, linearized, radius, layer, starts);
-    layer.inputs = find_trigger_inputs(linearized, model.config(), starts, options.direction,
-                                       Random(options.seed, static_cast<std::uint64_t>(number)).next_u64());
-    layer.first = entry_coefficients(transformer, number - 1, layer.right, -1, journal);
-    layer.second = entry_coefficients(transformer, number - 1, layer.right, trigger.first_token, journal);
-    layer.first_median = median(layer.first);
-    layer.second_median = median(layer.second);
+    const std::string name = fmt::format("trigger-{:04}-{}", number, trigger.first_token);
+    if (const auto kept = journal.get(name)) {
+      trigger.layers.push_back(trigger_layer_from_record(*kept));
+    } else {
+      trigger.layers.push_back(
+          analyse_layer_trigger(transformer, number, trigger.first_token, options, journal));
+      journal.put(name, to_record(trigger.layers.back()));
+    }
+    if (!trigger.layers.back().inputs.has_maximiser)
+      trigger.notes.push_back(fmt::format(
+          "Layer {} has experts: F is their mean, weighted as the router chooses on average, and the norms "
+          "are "
+          "those of the experts it really chooses. A maximiser is not sought, since the function to climb "
+          "changes with the experts that answer.",
+          number));
   }
   return trigger;
 }

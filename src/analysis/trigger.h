@@ -25,7 +25,7 @@ struct TriggerOptions {
 struct TriggerLayer {
   Index layer = 0;                 ///< 1-based
   std::vector<double> values;      ///< [d] singular values of F, descending
-  std::vector<float> plus, minus;  ///< [d] ‖FFN(±v_i)‖, v_i at RealFfn::radius(); + is v_i as oriented
+  std::vector<float> plus, minus;  ///< [d] ‖FFN(±v_i)‖, v_i at ffn_radius(); + is v_i as oriented
   std::vector<float> right;        ///< [d] v1, of the sign that explodes
   double leading_norm = 0;         ///< ‖FFN(v1)‖
   double runner_up_norm = 0;       ///< largest of all other columns, either sign
@@ -37,15 +37,16 @@ struct TriggerLayer {
 
 struct Trigger {
   std::vector<TriggerLayer> layers;
-  std::int32_t first_token = -1;  ///< that stood before the second positions
-  std::string first_token_text;   ///< readable
+  std::int32_t first_token = -1;   ///< that stood before the second positions
+  std::string first_token_text;    ///< readable
+  std::vector<std::string> notes;  ///< sentences a reader must know about this family
 };
 
 /// Figures 8, 9, 22, 23 for every layer asked. All right singular vectors come from the eigenvectors of FᵀF
 /// (LAPACK, f64; those of values below 1e-8 of the largest are an orthonormal basis of the rest): O(d³), and
-/// 8 d² bytes some three times. The vocabulary runs to the FFN of the explosion layer in pieces that the
-/// journal keeps. Throws Error(kUsage) on layers the model lacks, Error(kBadInput) on a token outside the
-/// vocabulary.
+/// 8 d² bytes some three times. The vocabulary runs to the FFN of the explosion layer in pieces; they
+/// and finished layers are kept in the journal. Throws Error(kUsage) on layers the model lacks,
+/// Error(kBadInput) on a token outside the vocabulary.
 Trigger analyse_trigger(const Transformer& transformer, const Tokenizer& tokenizer,
                         const TriggerOptions& options, ScanJournal& journal);
 

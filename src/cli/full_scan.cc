@@ -1,8 +1,6 @@
 #include "cli/full_scan.h"
 
-#include "base/error.h"
 #include "base/progress.h"
-#include "report/probe_reports.h"
 #include "report/section_json.h"
 
 namespace defectoscope {
@@ -11,7 +9,7 @@ namespace {
 std::string to_record(const AnalysisOutput& output) {
   const Json json = {
       {"json", output.json}, {"summary", output.summary}, {"sections", sections_json(output.sections)}};
-  return json.dump();
+  return dump(json, -1);
 }
 
 AnalysisOutput from_record(const std::string& name, const std::string& record) {
@@ -20,16 +18,6 @@ AnalysisOutput from_record(const std::string& name, const std::string& record) {
           .json = json.at("json"),
           .summary = json.at("summary"),
           .sections = sections_from_json(json.at("sections"))};
-}
-
-/// An analysis that a family has no answer to (experts) leaves a sentence, not a scan without a report.
-AnalysisOutput run_or_say_why(const AnalysisCommand& analysis, const AnalysisContext& context) {
-  try {
-    return analysis.run(context);
-  } catch (const Error& error) {
-    if (error.kind() == ErrorKind::kResources || error.kind() == ErrorKind::kInterrupted) throw;
-    return nothing_output(context.scan, {.id = analysis.name, .heading = analysis.name}, error.what());
-  }
 }
 
 }  // namespace
@@ -47,12 +35,13 @@ std::vector<AnalysisOutput> run_full_scan(const AnalysisContext& context) {
   for (const AnalysisCommand& analysis : analyses) {
     check_interrupt();
     const std::string record = "analysis-" + analysis.name;
-    if (const auto kept = context.journal.get(record)) {
-      outputs.push_back(from_record(analysis.name, *kept));
-    } else {
-      outputs.push_back(run_or_say_why(analysis, context));
-      context.journal.put(record, to_record(outputs.back()));
+    auto kept = context.journal.get(record);
+    if (!kept) {
+      kept = to_record(analysis.run(context));
+      context.journal.put(record, *kept);
     }
+    // By way of the record in either case: a resumed scan then ends with the same bytes.
+    outputs.push_back(from_record(analysis.name, *kept));
     progress.advance();
   }
   return outputs;

@@ -77,7 +77,8 @@ AnalysisOutput run_predictions(const AnalysisContext& context) {
   return predictions_output(context.scan, predict_direction(context.transformer, context.tokenizer,
                                                             {.direction = context.scan.high_norm.direction,
                                                              .linearize = context.options.linearize,
-                                                             .seed = context.options.seed}));
+                                                             .seed = context.options.seed},
+                                                            context.journal));
 }
 
 /// A beginning of the calibration rows, long enough for a perplexity.

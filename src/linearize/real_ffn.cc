@@ -81,6 +81,11 @@ const NormWeights& input_norm(const NormRoles& norms, const ModelConfig& config)
 
 }  // namespace
 
+double ffn_radius(const LayerWeights& layer, const ModelConfig& config) {
+  const NormRoles norms = norms_by_role(layer, *config.architecture);
+  return input_norm(norms, config).defined() ? 1 : std::sqrt(static_cast<double>(config.hidden_size));
+}
+
 /// Everything the way back needs, a row a vector.
 struct RealFfn::Forward {
   std::vector<NormedRow> in, out;
@@ -102,10 +107,6 @@ RealFfn::RealFfn(const LayerWeights& layer, const ModelConfig& config)
 }
 
 Index RealFfn::hidden_size() const { return config_.hidden_size; }
-
-double RealFfn::radius() const {
-  return in_.defined() ? 1 : std::sqrt(static_cast<double>(config_.hidden_size));
-}
 
 RealFfn::Forward RealFfn::forward(ConstMatrixView x) const {
   const FfnWeights& ffn = layer_.ffn;

@@ -9,6 +9,10 @@
 
 namespace defectoscope {
 
+/// Radius of the sphere on which inputs of a layer's FFN are compared: 1 behind a norm, as in the paper (its
+/// eps then matters), √d where the FFN sees the stream as it is. Layers with experts have one too.
+double ffn_radius(const LayerWeights& layer, const ModelConfig& config);
+
 /// The real FFN of one layer, its norms included and its residual not, with the exact gradient of the size of
 /// its output: FFN(x) = N_out(W2 (σ(W1 y + b1) ∘ (W3 y + b3)) + b2), y = N_in(x); plain: W2 σ(W3 y + b3) +
 /// b2. Post-norm families: N_in is the norm between attention and FFN; families without a norm before the FFN
@@ -19,9 +23,7 @@ class RealFfn {
   RealFfn(const LayerWeights& layer, const ModelConfig& config);
 
   Index hidden_size() const;
-  /// Radius of the sphere on which inputs are compared: 1 behind a norm, as in the paper (its eps then
-  /// matters), √d where FFN sees the stream as it is.
-  double radius() const;
+  double radius() const { return ffn_radius(layer_, config_); }
 
   /// FFN(x) of each row; x, y [k, d]. One pass over gate, up and down for each 8 rows.
   void apply(ConstMatrixView x, MatrixView y) const;

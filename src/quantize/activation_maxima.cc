@@ -28,6 +28,11 @@ class RecordingLinear final : public Linear {
 
 }  // namespace
 
+const std::vector<float>* ActivationMaxima::find(ModuleId id) const {
+  const auto found = channels_.find(input_of(id));
+  return found == channels_.end() || found->second.empty() ? nullptr : &found->second;
+}
+
 float ActivationMaxima::largest(ModuleId id) const { return max_abs(of(id)); }
 
 ModuleId ActivationMaxima::input_of(ModuleId id) {

@@ -15,6 +15,8 @@ class ActivationMaxima {
  public:
   /// [inputs of the matmul]
   const std::vector<float>& of(ModuleId id) const { return channels_.at(input_of(id)); }
+  /// nullptr where nothing was recorded.
+  const std::vector<float>* find(ModuleId id) const;
   /// Of the whole input.
   float largest(ModuleId id) const;
   std::vector<float>& entry(ModuleId id) { return channels_[input_of(id)]; }

@@ -22,11 +22,12 @@ std::string input_name(Module module) {
 }
 
 OutlierChannels channels_of(ModuleId id, const std::vector<float>& maxima) {
-  OutlierChannels result{.layer = id.layer_index + 1,
-                         .input = input_name(id.module),
-                         .channels = std::ssize(maxima),
-                         .outliers = {},
-                         .residual_channels = id.module == Module::kQuery || id.module == Module::kUp};
+  OutlierChannels result{
+      .layer = id.layer_index + 1,
+      .input = input_name(id.module),
+      .channels = std::ssize(maxima),
+      .outliers = {},
+      .residual_channels = id.module != Module::kAttentionOutput && id.module != Module::kDown};
   std::vector<float> sorted = maxima;
   std::sort(sorted.begin(), sorted.end());
   result.max = sorted.back();
@@ -44,11 +45,15 @@ OutlierChannels channels_of(ModuleId id, const std::vector<float>& maxima) {
 }  // namespace
 
 std::vector<OutlierChannels> outlier_channels(const Model& model, const ActivationMaxima& maxima) {
+  const ModelConfig& config = model.config();
+  const Module attention = config.architecture->latent_attention ? Module::kKeyValueLatent : Module::kQuery;
   std::vector<OutlierChannels> results;
-  for (const ModuleId id : quantizable_modules(model)) {
-    if (ActivationMaxima::input_of(id) != id) continue;
-    if (const auto& channels = maxima.of(id); !channels.empty()) results.push_back(channels_of(id, channels));
-  }
+  for (Index layer = 0; layer < config.layers; ++layer)
+    for (const Module module : {attention, Module::kAttentionOutput, Module::kUp, Module::kDown}) {
+      if (module == Module::kDown && config.experts.in_layer(layer)) continue;
+      const ModuleId id{layer, module};
+      if (const auto* channels = maxima.find(id)) results.push_back(channels_of(id, *channels));
+    }
   return results;
 }
 

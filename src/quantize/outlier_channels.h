@@ -20,7 +20,8 @@ struct OutlierChannels {
 inline constexpr double kOutlierFactor = 6;
 
 /// Of every matmul that recorded an input, in the order of the forward pass; what reads the same input
-/// (query, key, value; gate, up) comes once.
+/// (query, key, value; gate, up; all experts' gate and up) comes once. Left out: the inputs of experts' down
+/// projections, whose channels are each expert's own, and of what reads latents (MLA).
 std::vector<OutlierChannels> outlier_channels(const Model& model, const ActivationMaxima& maxima);
 
 }  // namespace defectoscope

@@ -72,7 +72,8 @@ AnalysisOutput ablate_output(const ScanResult& scan, const AblationResult& resul
   Section section = probe_section("ablate");
   section.sentences = result.notes;
   section.charts.push_back(norms_chart(scan, result));
-  section.tables = {run_table(result), text_table(result)};
+  if (result.runs.front().perplexity) section.tables.push_back(run_table(result));
+  if (!result.runs.front().texts.empty()) section.tables.push_back(text_table(result));
   Json sites = Json::array(), runs = Json::array();
   std::vector<Index> layers;
   for (const AblationSite& site : result.sites) {
@@ -82,8 +83,9 @@ AnalysisOutput ablate_output(const ScanResult& scan, const AblationResult& resul
   }
   std::string summary = section.charts[0].sentence + "\n";
   for (const AblationRun& run : result.runs) {
-    summary += fmt::format("  {:<48} perplexity {:.4g}\n", run.name == "none" ? "untouched" : run.name,
-                           run.perplexity);
+    if (run.perplexity)
+      summary += fmt::format("  {:<48} perplexity {:.4g}\n", run.name == "none" ? "untouched" : run.name,
+                             *run.perplexity);
     Json norms = Json::array();
     for (const LayerNorms& layer : run.norms)
       norms.push_back({{"layer", layer.layer},
@@ -96,6 +98,7 @@ AnalysisOutput ablate_output(const ScanResult& scan, const AblationResult& resul
                     {"norms", norms},
                     {"texts", run.texts}});
   }
+  for (const std::string& note : result.notes) summary += note + "\n";
   return {.name = "ablate",
           .json = analysis_json("ablate", model_facts(scan), {{"seed", scan.seed}, {"window", result.window}},
                                 {{"layers", layers},

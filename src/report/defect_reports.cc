@@ -91,6 +91,12 @@ Table outlier_table(const HighNormDetail& detail, const std::vector<OutlierChann
                   {"channels", "", "numbered from 0"},
                   {"top dimensions", "", "of those named; only where channels are residual dimensions"}},
       .rows = {}};
+  const auto lies = [&](const char* name) {
+    return std::ranges::count(inputs, std::string(name), &OutlierChannels::input);
+  };
+  if (lies("down in") < lies("FFN in"))
+    table.sentence +=
+        " Inputs of experts’ down projections are left out: each expert has channels of its own.";
   for (const OutlierChannels& input : inputs) {
     Index shared = 0;
     for (const Index channel : input.outliers)

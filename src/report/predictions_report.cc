@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "report/probe_reports.h"
@@ -33,6 +34,19 @@ std::string at_explosions(const ScanResult& scan, const std::vector<LayerPredict
     text += ".";
   }
   return text;
+}
+
+/// Why some predictions are missing.
+std::vector<std::string> notes_on(const std::vector<LayerPredictions>& predictions) {
+  const auto lacks = [&](auto missing) { return std::ranges::any_of(predictions, missing); };
+  std::vector<std::string> notes;
+  if (lacks([](const LayerPredictions& layer) { return !layer.inputs.has_maximiser; }))
+    notes.emplace_back(
+        "Layers with experts have no maximiser: the function to climb changes with the experts that answer.");
+  if (lacks([](const LayerPredictions& layer) { return !layer.left_of_scaled_layer; }))
+    notes.emplace_back(
+        "L with scaled inputs exists only where norms stand before attention and FFN and see something.");
+  return notes;
 }
 
 }  // namespace
@@ -70,17 +84,20 @@ AnalysisOutput predictions_output(const ScanResult& scan, const std::vector<Laye
     }
     entry["attention_input_rms"] = number(layer.attention_input_rms);
     entry["ffn_input_rms"] = number(layer.ffn_input_rms);
-    entry["maximiser_norm"] = number(layer.inputs.maximiser.norm);
+    entry["maximiser_norm"] =
+        layer.inputs.has_maximiser ? number(layer.inputs.maximiser.norm) : Json(nullptr);
     entry["linear_norm"] = number(layer.inputs.linear.norm);
     table.rows.push_back(std::move(row));
     layers.push_back(std::move(entry));
   }
+  section.sentences = notes_on(predictions);
   std::string summary = chart.sentence + "\n";
+  for (const std::string& note : section.sentences) summary += note + "\n";
   section.charts.push_back(std::move(chart));
   section.tables.push_back(std::move(table));
   return {.name = "predictions",
           .json = analysis_json("predictions", model_facts(scan), {{"seed", scan.seed}},
-                                {{"layers", layers}, {"notes", Json::array()}}),
+                                {{"layers", layers}, {"notes", section.sentences}}),
           .summary = std::move(summary),
           .sections = {std::move(section)}};
 }

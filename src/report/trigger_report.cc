@@ -53,22 +53,24 @@ Chart coefficients_chart(const TriggerLayer& layer, const Trigger& trigger, cons
 Table inputs_table(const TriggerLayer& layer) {
   const TriggerInputs& inputs = layer.inputs;
   Table table{.id = id_of("inputs", layer.layer),
-              .title = fmt::format("Three ways to the trigger of layer {}", layer.layer),
-              .sentence = fmt::format(
-                  "All at the same radius. Between them: linear and quadratic {:.1f}°, linear and maximiser "
-                  "{:.1f}°, quadratic and maximiser {:.1f}°.",
-                  inputs.linear_quadratic_degrees, inputs.linear_maximiser_degrees,
-                  inputs.quadratic_maximiser_degrees),
+              .title = fmt::format("Ways to the trigger of layer {}", layer.layer),
+              .sentence = fmt::format("All at the same radius. Between them: linear and quadratic {:.1f}°",
+                                      inputs.linear_quadratic_degrees),
               .columns = {{"input"},
                           {"norm reached", "", "of the real FFN's output"},
                           {"its output's angle", "°", "to the empirical direction"}},
               .rows = {}};
+  table.sentence += inputs.has_maximiser
+                        ? fmt::format(", linear and maximiser {:.1f}°, quadratic and maximiser {:.1f}°.",
+                                      inputs.linear_maximiser_degrees.value_or(90),
+                                      inputs.quadratic_maximiser_degrees.value_or(90))
+                        : std::string(".");
   const auto add = [&](const char* name, const TriggerInput& input) {
     table.rows.push_back({std::string(name), cell(input.norm), cell(input.output_angle_degrees)});
   };
   add("leading right singular vector of F", inputs.linear);
   add("leading input of the quadratic amplifier", inputs.quadratic);
-  add("true maximiser", inputs.maximiser);
+  if (inputs.has_maximiser) add("true maximiser", inputs.maximiser);
   return table;
 }
 
@@ -90,11 +92,11 @@ Json layer_json(const TriggerLayer& layer) {
           {"inputs",
            {{"linear", input_json(inputs.linear)},
             {"quadratic", input_json(inputs.quadratic)},
-            {"maximiser", input_json(inputs.maximiser)},
+            {"maximiser", inputs.has_maximiser ? input_json(inputs.maximiser) : Json(nullptr)},
             {"linear_quadratic_degrees", number(inputs.linear_quadratic_degrees)},
             {"linear_maximiser_degrees", number(inputs.linear_maximiser_degrees)},
             {"quadratic_maximiser_degrees", number(inputs.quadratic_maximiser_degrees)},
-            {"maximiser_stationarity", number(inputs.stationarity)},
+            {"maximiser_stationarity", inputs.has_maximiser ? number(inputs.stationarity) : Json(nullptr)},
             {"maximiser_converged", inputs.converged},
             {"maximiser_starts", inputs.starts}}},
           {"coefficients",
@@ -108,6 +110,7 @@ Json layer_json(const TriggerLayer& layer) {
 
 AnalysisOutput trigger_output(const ScanResult& scan, const Trigger& trigger, const Tokenizer& tokenizer) {
   Section section = probe_section("trigger");
+  section.sentences = trigger.notes;
   Json layers = Json::array();
   std::string summary;
   for (const TriggerLayer& layer : trigger.layers) {
@@ -116,6 +119,8 @@ AnalysisOutput trigger_output(const ScanResult& scan, const Trigger& trigger, co
     section.charts.push_back(coefficients_chart(layer, trigger, tokenizer));
     summary += section.charts.back().sentence + "\n";
     section.tables.push_back(inputs_table(layer));
+    layers.push_back(layer_json(layer));
+    if (!layer.inputs.has_maximiser) continue;
     summary += fmt::format("The true maximiser reaches {:.4g}", layer.inputs.maximiser.norm);
     summary += layer.inputs.maximiser.output_angle_degrees
                    ? fmt::format(", its output {:.1f}° from the empirical direction (linear: {}).\n",
@@ -124,12 +129,12 @@ AnalysisOutput trigger_output(const ScanResult& scan, const Trigger& trigger, co
                                      ? fmt::format("{:.1f}°", *layer.inputs.linear.output_angle_degrees)
                                      : "none")
                    : ".\n";
-    layers.push_back(layer_json(layer));
   }
+  for (const std::string& note : trigger.notes) summary += note + "\n";
   return {.name = "trigger",
           .json = analysis_json("trigger", model_facts(scan),
                                 {{"seed", scan.seed}, {"first_token", trigger.first_token}},
-                                {{"layers", layers}, {"notes", Json::array()}}),
+                                {{"layers", layers}, {"notes", trigger.notes}}),
           .summary = summary,
           .sections = {std::move(section)}};
 }

@@ -71,7 +71,7 @@ TEST_P(PhantomProbes, TheLeadingVectorIsTheTriggerAndTheOnlyOneThatExplodes) {
 
 TEST_P(PhantomProbes, PredictionsPointAlongTheDirectionAtTheExplosionAndNowhereElse) {
   const auto predictions =
-      predict_direction(*transformer_, *tokenizer_, {.direction = truth_.u, .linearize = {}});
+      predict_direction(*transformer_, *tokenizer_, {.direction = truth_.u, .linearize = {}}, journal_);
   ASSERT_EQ(static_cast<Index>(predictions.size()), model_->config().layers);
   for (const LayerPredictions& layer : predictions) {
     const auto planted = [&](const std::vector<Index>& layers) {
