@@ -1,4 +1,4 @@
-// What training, emergence and mechanism show.
+// What training, emergence, mechanism and reproduce show.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,6 +8,7 @@
 #include "report/emergence_report.h"
 #include "report/expect_sound.h"
 #include "report/mechanism_report.h"
+#include "report/reproduce_report.h"
 #include "report/test_results.h"
 #include "report/training_report.h"
 
@@ -102,6 +103,26 @@ TEST(MechanismReport, OfAModelWithNothingToExplainIsTheReason) {
   const AnalysisOutput output = mechanism_output(nothing_found(), mechanism);
   expect_sound(output);
   EXPECT_EQ(output.summary, "There are no high-norm tokens.\n");
+}
+
+TEST(ReproduceReport, PublishedOursAndTheDifferenceStandInEveryForm) {
+  using enum PublishedQuantity;
+  const Reproduction result{
+      .name = "zoo",
+      .source = "a table",
+      .threshold = 0,
+      .parity_rows = 9,
+      .figures = {{{kLeftAngle, 2, 20.0}, 17.5, std::nullopt}, {{kPerplexity, 0, 32.5}, {}, 32.0}},
+      .notes = {"Something is missing."}};
+  const AnalysisOutput output = reproduce_output(example(), result);
+  expect_sound(output);
+  EXPECT_THAT(output.summary, testing::ContainsRegex("angle of L, layer 2 .*20 +17.5 +-2.5 +- +-"));
+  EXPECT_THAT(output.summary, testing::HasSubstr("Something is missing."));
+  const json figures = json::parse(output.json)["figures"];
+  EXPECT_EQ(figures[0]["parity_difference"], -2.5);
+  EXPECT_TRUE(figures[0]["exact"].is_null());
+  EXPECT_EQ(figures[1]["exact_difference"], -0.5);
+  EXPECT_EQ(output.sections[0].charts.size(), 1U) << "the angles";
 }
 
 }  // namespace
