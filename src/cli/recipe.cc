@@ -4,14 +4,15 @@
 #include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <optional>
 
 #include "base/files.h"
 #include "cli/app.h"
 #include "cli/scan_session.h"
-#include "quantize/module_id.h"
 #include "quantize/quantized_model.h"
+#include "quantize/recipe_forms.h"
 #include "quantize/skip_layers.h"
 
 namespace defectoscope {
@@ -51,11 +52,15 @@ std::string what_it_does(const RecipeTool& tool, const RecipeTarget& target, boo
         "quantizes every matrix{}",
         target.model, tool.name, tool.names_head ? " but the LM head" : " it would without it");
   } else {
-    std::vector<std::string_view> names;
-    for (const ListedModule& module : target.skipped)
-      names.push_back(tool.name == "llama.cpp" ? module.gguf : module.name);
+    std::vector<std::string> names;
+    for (const ListedModule& module : target.skipped) {
+      std::string name = tool.name == "llama.cpp" ? module.gguf
+                         : module.open.empty()    ? module.name
+                                                  : with_number(module.open, "*");
+      if (std::ranges::find(names, name) == names.end()) names.push_back(std::move(name));
+    }
     text = fmt::format("with this recipe {} leaves {} in 16 bits ({} {}{})", tool.name,
-                       fmt::join(names, ", "), names.size() == 1 ? "layer" : "layers",
+                       fmt::join(names, ", "), target.skip_layers.size() == 1 ? "layer" : "layers",
                        fmt::join(target.skip_layers, ", "), from_scan ? ", found by scan" : "");
   }
   if (target.transposed && tool.linear_only)
@@ -71,9 +76,8 @@ void run(const RecipeCommand& command) {
   const RecipeTool& tool = recipe_tool(command.tool);
   const Model model = Model::open(model_folder(command.common.model));
   check_unquantized(model);
-  check_quantizable(model);
   const auto target_for = [&](const std::vector<Index>& layers) {
-    return recipe_target(model.name(), *model.config().architecture, model.config().layers, layers);
+    return recipe_target(model.name(), module_shape(model), layers);
   };
   target_for(
       command.skip);  // refuses layers that are not there before the work, as the file what cannot be written

@@ -9,6 +9,7 @@
 #include "base/files.h"
 #include "checkpoint/checkpoint.h"
 #include "kernels/gemm_int8.h"
+#include "model/tensor_plan.h"
 #include "quantize/quantized_linear.h"
 
 namespace defectoscope {
@@ -74,8 +75,10 @@ void check_unquantized(const Model& model) {
   if (std::filesystem::is_regular_file(config, none) &&
       read_file(config).find("\"quantization_config\"") != std::string::npos)
     refuse("config.json", "a quantization_config");
-  for (const ModuleId id : quantizable_modules(model)) {
-    const std::string name = module_path(model, id) + ".weight";
+  const std::string_view prefix = find_prefix(*model.config().architecture, model.checkpoint());
+  for (const TensorSlot& slot : tensor_plan(model.config(), prefix, model.checkpoint())) {
+    if (slot.shape.size() < 2) continue;
+    const std::string& name = slot.name;
     const auto stored = model.checkpoint().stored(name);
     if (stored && stored->format != "f32" && stored->format != "f16" && stored->format != "bf16")
       refuse(name, stored->format);

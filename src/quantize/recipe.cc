@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/error.h"
 #include "quantize/recipe_forms.h"
@@ -35,6 +36,18 @@ std::string summary(const std::vector<std::string>& names) {
   return names.size() <= kShown ? text : fmt::format("{} and {} more", text, names.size() - kShown);
 }
 
+constexpr std::string_view kOpenNumber = "{}";
+
+/// Each module's name, or what `open` makes of those with an open number; each once.
+void add_names(const std::vector<ListedModule>& modules, const OpenSpelling& open,
+               std::vector<std::string>& names) {
+  std::set<std::string> seen;
+  for (const ListedModule& module : modules) {
+    std::string name = open && !module.open.empty() ? open(module) : module.name;
+    if (seen.insert(name).second) names.push_back(std::move(name));
+  }
+}
+
 }  // namespace
 
 std::span<const RecipeTool> recipe_tools() { return kTools; }
@@ -52,12 +65,13 @@ const RecipeTool& recipe_tool(std::string_view name) {
 std::vector<RecipeMismatch> check_recipe(const RecipeTool& tool, const std::string& text,
                                          const RecipeTarget& target) {
   std::vector<RecipeMismatch> mismatches;
+  std::set<std::string_view> skipped;
+  for (const ListedModule& module : target.skipped) skipped.insert(module.name);
   for (const RecipeReading& reading : tool.read(text)) {
     RecipeMismatch mismatch{.by = reading.by, .missed = {}, .unintended = {}};
     for (const ListedModule& module : target.modules) {
-      const bool intended = module.is_head ? tool.names_head
-                                           : std::ranges::find(target.skipped, module.name,
-                                                               &ListedModule::name) != target.skipped.end();
+      const bool intended =
+          module.is_head || module.is_router ? tool.names_head : skipped.contains(module.name);
       const bool left_alone = reading.leaves_alone(module);
       if (intended && !left_alone) mismatch.missed.push_back(module.name);
       if (!intended && left_alone) mismatch.unintended.push_back(module.name);
@@ -81,10 +95,30 @@ std::string make_recipe(const RecipeTool& tool, const RecipeTarget& target) {
   return text;
 }
 
-std::vector<std::string> names_with_head(const RecipeTarget& target) {
-  std::vector<std::string> names = target.heads;
-  for (const ListedModule& module : target.skipped) names.push_back(module.name);
+std::vector<std::string> names_with_head(const RecipeTarget& target, const OpenSpelling& open) {
+  std::vector<std::string> names;
+  add_names(target.kept, open, names);
+  add_names(target.skipped, open, names);
   return names;
+}
+
+std::vector<std::string> skipped_expressions(const RecipeTarget& target) {
+  std::vector<std::string> expressions;
+  for (const ListedModule& module : target.skipped) {
+    std::string own = expression(module);
+    if (std::ranges::find(expressions, own) == expressions.end()) expressions.push_back(std::move(own));
+  }
+  return expressions;
+}
+
+std::string with_number(std::string_view open, std::string_view number) {
+  std::string name(open);
+  return name.replace(name.find(kOpenNumber), kOpenNumber.size(), number);
+}
+
+std::string expression(const ListedModule& module) {
+  if (module.open.empty()) return escaped(module.name);
+  return with_number(escaped(module.open), R"(\d+)");
 }
 
 std::string escaped(const std::string& name) {

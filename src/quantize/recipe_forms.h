@@ -1,6 +1,8 @@
 #pragma once
 
+#include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "quantize/recipe.h"
@@ -12,6 +14,8 @@ namespace defectoscope {
 // recipe_torch.cc: files of the PyTorch tools in JSON
 std::string write_compressed_tensors(const RecipeTarget& target);
 std::vector<RecipeReading> read_compressed_tensors(const std::string& text);
+/// OpenSpelling of compressed-tensors' lists.
+std::string compressed_tensors_spelling(const ListedModule& module);
 std::string write_bitsandbytes(const RecipeTarget& target);
 std::vector<RecipeReading> read_bitsandbytes(const std::string& text);
 std::string write_gptqmodel(const RecipeTarget& target);
@@ -20,6 +24,8 @@ std::string write_torchao(const RecipeTarget& target);
 std::vector<RecipeReading> read_torchao(const std::string& text);
 
 // recipe_vendors.cc: the processor makers' tools in JSON
+/// OpenSpelling of lists of shell wildcards.
+std::string wildcard_spelling(const ListedModule& module);
 std::string write_tensorrt_llm(const RecipeTarget& target);
 std::vector<RecipeReading> read_tensorrt_llm(const std::string& text);
 std::string write_neural_compressor(const RecipeTarget& target);
@@ -39,8 +45,19 @@ std::vector<RecipeReading> read_autoawq(const std::string& text);
 std::string write_llama_cpp(const RecipeTarget& target);
 std::vector<RecipeReading> read_llama_cpp(const std::string& text);
 
-/// The names a list of modules to leave alone holds: the head's first, then the skipped matrices.
-std::vector<std::string> names_with_head(const RecipeTarget& target);
+/// How a tool's file spells all modules that differ in an open number (ListedModule::open) at once; empty:
+/// each by its own name.
+using OpenSpelling = std::function<std::string(const ListedModule&)>;
+/// The names a list of modules to leave alone holds: the head's first and routers', then the skipped
+/// matrices'.
+std::vector<std::string> names_with_head(const RecipeTarget& target, const OpenSpelling& open = {});
+/// "experts.{}.down_proj" → "experts.*.down_proj".
+std::string with_number(std::string_view open, std::string_view number);
+/// A regular expression that takes the module's name, with any open number, and nothing else, but for
+/// anchors.
+std::string expression(const ListedModule& module);
+/// Those of the skipped matrices, each once.
+std::vector<std::string> skipped_expressions(const RecipeTarget& target);
 /// A regular expression that takes the name and nothing else, but for anchors.
 std::string escaped(const std::string& name);
 /// Error(kBadInput): the text is not the file the tool reads.

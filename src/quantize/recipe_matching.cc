@@ -4,6 +4,8 @@
 #include <fnmatch.h>
 
 #include <algorithm>
+#include <map>
+#include <memory>
 
 #include "base/error.h"
 #include "quantize/python_regex.h"
@@ -18,6 +20,14 @@ bool wildcard(const std::string& pattern, const std::string& name) {
   return fnmatch(pattern.c_str(), name.c_str(), FNM_NOESCAPE) == 0;
 }
 
+/// Compiled once a thread: a mixture's recipe is held against tens of thousands of modules.
+const PythonRegex& compiled(const std::string& pattern) {
+  thread_local std::map<std::string, std::unique_ptr<const PythonRegex>> known;
+  std::unique_ptr<const PythonRegex>& regex = known[pattern];
+  if (!regex) regex = std::make_unique<const PythonRegex>(pattern);
+  return *regex;
+}
+
 std::string after(std::string_view prefix, const std::string& pattern) {
   return pattern.starts_with(prefix) ? pattern.substr(prefix.size()) : pattern;
 }
@@ -26,14 +36,14 @@ std::string after(std::string_view prefix, const std::string& pattern) {
 
 bool compressed_tensors_matches(const Patterns& ignore, std::string_view name, std::string_view class_name) {
   return std::ranges::any_of(ignore, [&](const std::string& pattern) {
-    if (pattern.starts_with(kRegex)) return PythonRegex(after(kRegex, pattern)).match(name);
+    if (pattern.starts_with(kRegex)) return compiled(after(kRegex, pattern)).match(name);
     return pattern == name || (!class_name.empty() && pattern == class_name);
   });
 }
 
 bool transformers_skips(const Patterns& skip, std::string_view name) {
   return std::ranges::any_of(skip, [&](const std::string& key) {
-    return PythonRegex("(?:" + key + R"()(?:(?<=\.)|(?=\.|$)))").match(name) || name.ends_with(key);
+    return compiled("(?:" + key + R"()(?:(?<=\.)|(?=\.|$)))").match(name) || name.ends_with(key);
   });
 }
 
@@ -45,7 +55,7 @@ bool gptqmodel_skips(const Patterns& dynamic, std::string_view name) {
   constexpr std::string_view kSkip = "-:", kChange = "+:";
   for (const std::string& key : dynamic) {
     const bool skips = key.starts_with(kSkip);
-    if (PythonRegex(skips ? after(kSkip, key) : after(kChange, key)).match(name)) return skips;
+    if (compiled(skips ? after(kSkip, key) : after(kChange, key)).match(name)) return skips;
   }
   return false;
 }
@@ -60,7 +70,7 @@ FqnOutcome torchao_outcome(const FqnKeys& keys, std::string_view name) {
       if (key.first == exact) return outcome(key);
   for (const std::string& text : {parameter, module})
     for (const auto& key : keys)
-      if (key.first.starts_with(kRegex) && PythonRegex(after(kRegex, key.first)).fullmatch(text))
+      if (key.first.starts_with(kRegex) && compiled(after(kRegex, key.first)).fullmatch(text))
         return outcome(key);
   for (const auto& key : keys)
     if (key.first == "_default") return outcome(key);
@@ -82,7 +92,7 @@ bool wildcard_excludes(const Patterns& exclude, std::string_view name) {
 bool wildcard_excludes_with_parents(const Patterns& exclude, std::string_view name) {
   for (std::string candidate(name); !candidate.empty();) {
     for (const std::string& pattern : exclude)
-      if (pattern.starts_with(kRegex) ? PythonRegex(after(kRegex, pattern)).fullmatch(candidate)
+      if (pattern.starts_with(kRegex) ? compiled(after(kRegex, pattern)).fullmatch(candidate)
                                       : wildcard(pattern, candidate))
         return true;
     const std::size_t dot = candidate.rfind('.');
@@ -94,13 +104,13 @@ bool wildcard_excludes_with_parents(const Patterns& exclude, std::string_view na
 bool neural_compressor_keeps(const LocalConfigs& local, std::string_view name) {
   bool keeps = false;
   for (const auto& [pattern, quantizes] : local)
-    if (PythonRegex(pattern).match(name)) keeps = !quantizes;
+    if (compiled(pattern).match(name)) keeps = !quantizes;
   return keeps;
 }
 
 bool nncf_ignores(const Patterns& names, const Patterns& patterns, std::string_view node) {
   return std::ranges::find(names, node) != names.end() ||
-         std::ranges::any_of(patterns, [&](const std::string& p) { return PythonRegex(p).match(node); });
+         std::ranges::any_of(patterns, [&](const std::string& p) { return compiled(p).match(node); });
 }
 
 void LlamaCppTypes::add(const std::string& pattern, std::string type) {

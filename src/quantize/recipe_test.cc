@@ -22,8 +22,20 @@ using testing::Not;
 const ArchitectureSpec& family(std::string_view name) { return *find_architecture(name); }
 const ArchitectureSpec& llama() { return family("llama"); }
 
+/// Experts as the family has them: 12, so that expert 1 is not 10 or 11; DeepSeek's first layer is dense.
+ModuleShape shape_of(const ArchitectureSpec& row, Index layers) {
+  ModuleShape shape{.row = row, .layers = layers};
+  if (row.experts.spellings.empty()) return shape;
+  shape.experts.experts = 12;
+  shape.experts.shared_ffn_size = 8;
+  shape.experts.layer_is_sparse.assign(static_cast<std::size_t>(layers), true);
+  if (row.experts.layers == SparseLayers::kAfterFirst) shape.experts.layer_is_sparse[0] = false;
+  shape.query_latent = row.latent_attention;
+  return shape;
+}
+
 RecipeTarget target_of(const ArchitectureSpec& row, Index layers, const std::vector<Index>& skip) {
-  return recipe_target(row.name, row, layers, skip);
+  return recipe_target(row.name, shape_of(row, layers), skip);
 }
 
 /// The text with every `from` replaced; there must be one.
@@ -61,13 +73,13 @@ TEST(Recipe, EveryToolsRecipePassesItsCheckerForEveryShapeAndDepth) {
 TEST(Recipe, EveryFamilyOfTheTableHasEveryRecipe) {
   std::size_t families = 0;
   for (const ArchitectureSpec& row : architectures()) {
-    if (row.names.down.empty() || !row.experts.spellings.empty() || row.latent_attention) continue;
+    if (row.names.down.empty() && row.experts.spellings.empty()) continue;
     const RecipeTarget target = target_of(row, 12, {2});
     for (const RecipeTool& tool : recipe_tools())
       EXPECT_THAT(check_recipe(tool, tool.write(target), target), IsEmpty()) << tool.name << " " << row.name;
     ++families;
   }
-  EXPECT_GE(families, 30u);
+  EXPECT_GE(families, 36u);
 }
 
 TEST(Recipe, ARecipeForOtherLayersFailsTheChecker) {
@@ -203,9 +215,59 @@ TEST(Recipe, NamesAreThoseAtRunTime) {
   EXPECT_EQ(gpt2.skipped[0].gguf, "blk.2.ffn_down.weight");
   EXPECT_EQ(gpt2.skipped[0].class_name, "Conv1D");
   // The checkpoint's embed_out is lm_head to transformers 5.
-  EXPECT_THAT(target_of(family("gpt_neox"), 4, {1}).heads, ElementsAre("embed_out", "lm_head"));
-  EXPECT_EQ(listed_modules(family("phi3"), 32).size(), 32u * 6 + 3);
-  EXPECT_EQ(listed_modules(llama(), 32).size(), 32u * 11 + 3);
+  std::vector<std::string> heads;
+  for (const ListedModule& module : target_of(family("gpt_neox"), 4, {1}).kept) heads.push_back(module.name);
+  EXPECT_THAT(heads, ElementsAre("embed_out", "lm_head"));
+  EXPECT_EQ(listed_modules(shape_of(family("phi3"), 32)).size(), 32u * 6 + 3);
+  EXPECT_EQ(listed_modules(shape_of(llama(), 32)).size(), 32u * 11 + 3);
+}
+
+std::vector<std::string> names_of(const std::vector<ListedModule>& modules) {
+  std::vector<std::string> names;
+  for (const ListedModule& module : modules) names.push_back(module.name);
+  return names;
+}
+
+TEST(Recipe, OfAMixtureF2OfEveryExpertAndOfTheSharedOneIsSkippedUnderAllItsNames) {
+  const std::vector<std::string> mixtral = names_of(target_of(family("mixtral"), 4, {2}).skipped);
+  EXPECT_EQ(mixtral.size(), 12u + 1 + 12);  // as published, packed, packed and taken apart again
+  for (const char* name :
+       {"model.layers.1.block_sparse_moe.experts.0.w2", "model.layers.1.block_sparse_moe.experts.11.w2",
+        "model.layers.1.mlp.experts.down_proj", "model.layers.1.mlp.experts.11.down_proj"})
+    EXPECT_THAT(mixtral, Contains(name));
+  EXPECT_THAT(names_of(target_of(family("qwen2_moe"), 4, {2}).skipped),
+              Contains("model.layers.1.mlp.shared_expert.down_proj"));
+  const RecipeTarget deepseek = target_of(family("deepseek_v3"), 4, {1, 3});
+  EXPECT_THAT(names_of(deepseek.skipped), Contains("model.layers.0.mlp.down_proj"));  // dense
+  EXPECT_THAT(names_of(deepseek.skipped), Contains("model.layers.2.mlp.shared_experts.down_proj"));
+  EXPECT_THAT(names_of(deepseek.modules), Contains("model.layers.2.self_attn.kv_a_proj_with_mqa"));
+  EXPECT_EQ(names_of(target_of(family("gpt_oss"), 4, {2}).skipped).size(), 1u + 12);
+  // Routers stay whole where a recipe's list replaces the tool's own.
+  EXPECT_THAT(names_of(deepseek.kept), ElementsAre("model.layers.1.mlp.gate", "model.layers.2.mlp.gate",
+                                                   "model.layers.3.mlp.gate", "lm_head"));
+}
+
+TEST(Recipe, OneExpertOrOneTooManyFailsTheChecker) {
+  const RecipeTarget target = target_of(family("qwen3_moe"), 12, {2});
+  const struct {
+    const char *tool, *from, *to;
+  } kTraps[] = {{"gptqmodel", R"(experts\\.\\d+)", R"(experts\\.1)"},
+                {"compressed-tensors", R"(layers\\.1\\.mlp\\.experts)", R"(layers\\.1.*experts)"},
+                {"modelopt", "layers.1.mlp.experts.*.down", "layers.1.mlp.experts.?.down"},
+                {"tensorrt-llm", "layers.1.mlp.experts.*.down", "layers.1*experts.*.down"},
+                {"llama.cpp", R"(ffn_down_exps\.)", R"(ffn_.*_exps\.)"},
+                {"bitsandbytes", R"(experts\\.\\d+\\.down_proj)", R"(experts\\.\\d+)"}};
+  for (const auto& trap : kTraps) {
+    const RecipeTool& tool = recipe_tool(trap.tool);
+    EXPECT_THAT(check_recipe(tool, replaced(tool.write(target), trap.from, trap.to), target), Not(IsEmpty()))
+        << trap.tool;
+  }
+  // Prefixes that catch layers 10 and 11 are caught in mixtures too.
+  const RecipeTool& tool = recipe_tool("compressed-tensors");
+  const std::string text =
+      replaced(tool.write(target), R"(layers\\.1\\.mlp\\.experts)", R"(layers\\.1.*experts)");
+  EXPECT_THAT(check_recipe(tool, text, target)[0].unintended,
+              Contains("model.layers.10.mlp.experts.3.down_proj"));
 }
 
 TEST(Recipe, LayersThatAreNotThereAndLayersWithoutAnFfnAreRefused) {

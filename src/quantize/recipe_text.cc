@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 #include <sstream>
 
 #include "quantize/recipe_forms.h"
@@ -71,7 +72,9 @@ std::vector<RecipeReading> read_autoawq(const std::string& text) {
 
 std::string write_llama_cpp(const RecipeTarget& target) {
   std::string text;
-  for (const ListedModule& module : target.skipped) text += "^" + escaped(module.gguf) + "$=f16\n";
+  std::set<std::string> seen;  // one tensor holds all experts'
+  for (const ListedModule& module : target.skipped)
+    if (seen.insert(module.gguf).second) text += "^" + escaped(module.gguf) + "$=f16\n";
   return text;
 }
 

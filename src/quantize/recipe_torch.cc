@@ -13,6 +13,10 @@ constexpr const char* kSkipPrefix = "-:";
 
 }  // namespace
 
+std::string compressed_tensors_spelling(const ListedModule& module) {
+  return "re:^" + expression(module) + "$";
+}
+
 std::string write_compressed_tensors(const RecipeTarget& target) {
   const RecipeJson weights = {
       {"num_bits", kBits}, {"type", "int"}, {"strategy", "channel"}, {"symmetric", true}, {"dynamic", false}};
@@ -23,7 +27,7 @@ std::string write_compressed_tensors(const RecipeTarget& target) {
                       {"format", "int-quantized"},
                       {"quantization_status", "compressed"},
                       {"config_groups", {{"group_0", group}}},
-                      {"ignore", names_with_head(target)}});
+                      {"ignore", names_with_head(target, compressed_tensors_spelling)}});
 }
 
 std::vector<RecipeReading> read_compressed_tensors(const std::string& text) {
@@ -34,7 +38,8 @@ std::vector<RecipeReading> read_compressed_tensors(const std::string& text) {
 }
 
 std::string write_bitsandbytes(const RecipeTarget& target) {
-  return recipe_text({{"load_in_8bit", true}, {"llm_int8_skip_modules", names_with_head(target)}});
+  return recipe_text(
+      {{"load_in_8bit", true}, {"llm_int8_skip_modules", names_with_head(target, expression)}});
 }
 
 std::vector<RecipeReading> read_bitsandbytes(const std::string& text) {
@@ -45,8 +50,8 @@ std::vector<RecipeReading> read_bitsandbytes(const std::string& text) {
 
 std::string write_gptqmodel(const RecipeTarget& target) {
   RecipeJson dynamic = RecipeJson::object();
-  for (const ListedModule& module : target.skipped)
-    dynamic[kSkipPrefix + ("^" + escaped(module.name)) + "$"] = RecipeJson::object();
+  for (const std::string& name : skipped_expressions(target))
+    dynamic[kSkipPrefix + ("^" + name) + "$"] = RecipeJson::object();
   return recipe_text({{"bits", kGptqBits}, {"group_size", kGptqGroup}, {"dynamic", dynamic}});
 }
 
@@ -59,7 +64,8 @@ std::vector<RecipeReading> read_gptqmodel(const std::string& text) {
 
 std::string write_torchao(const RecipeTarget& target) {
   RecipeJson configs = RecipeJson::object();
-  for (const std::string& name : names_with_head(target)) configs[name] = nullptr;
+  const auto whole = [](const ListedModule& module) { return "re:" + expression(module); };
+  for (const std::string& name : names_with_head(target, whole)) configs[name] = nullptr;
   configs["_default"] = {
       {"_type", "Int8DynamicActivationInt8WeightConfig"}, {"_version", 2}, {"_data", RecipeJson::object()}};
   return recipe_text({{"_type", "FqnToConfig"}, {"_version", 1}, {"_data", {{"fqn_to_config", configs}}}});

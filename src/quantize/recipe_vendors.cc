@@ -5,12 +5,14 @@
 
 namespace defectoscope {
 
+std::string wildcard_spelling(const ListedModule& module) { return with_number(module.open, "*"); }
+
 std::string write_tensorrt_llm(const RecipeTarget& target) {
   return recipe_text({{"producer", {{"name", "modelopt"}}},
                       {"quantization",
                        {{"quant_algo", "FP8"},
                         {"kv_cache_quant_algo", nullptr},
-                        {"exclude_modules", names_with_head(target)}}}});
+                        {"exclude_modules", names_with_head(target, wildcard_spelling)}}}});
 }
 
 std::vector<RecipeReading> read_tensorrt_llm(const std::string& text) {
@@ -24,8 +26,7 @@ std::vector<RecipeReading> read_tensorrt_llm(const std::string& text) {
 
 std::string write_neural_compressor(const RecipeTarget& target) {
   RecipeJson local = RecipeJson::object();
-  for (const ListedModule& module : target.skipped)
-    local["^" + escaped(module.name) + "$"] = {{"dtype", "fp32"}};
+  for (const std::string& name : skipped_expressions(target)) local["^" + name + "$"] = {{"dtype", "fp32"}};
   return recipe_text({{"local", local}, {"global", {{"dtype", "int"}, {"bits", 8}}}});
 }
 
@@ -42,8 +43,8 @@ std::vector<RecipeReading> read_neural_compressor(const std::string& text) {
 
 std::string write_nncf(const RecipeTarget& target) {
   RecipeJson patterns = RecipeJson::array();
-  for (const ListedModule& module : target.skipped)
-    patterns.push_back(R"(^(__module\.)?)" + escaped(module.name) + "/");
+  for (const std::string& name : skipped_expressions(target))
+    patterns.push_back(R"(^(__module\.)?)" + name + "/");
   return recipe_text({{"ignored_scope", {{"patterns", patterns}}}});
 }
 

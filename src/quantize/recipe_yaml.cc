@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <yaml-cpp/yaml.h>
 
+#include <set>
+
 #include "quantize/recipe_forms.h"
 #include "quantize/recipe_matching.h"
 
@@ -33,7 +35,9 @@ std::string write_llm_compressor(const RecipeTarget& target) {
   std::string text = comment(target) +
                      "quant_stage:\n  quant_modifiers:\n    QuantizationModifier:\n      targets: [Linear]\n"
                      "      scheme: W8A8\n      ignore:\n";
-  for (const std::string& name : names_with_head(target)) text += fmt::format("        - \"{}\"\n", name);
+  // In single quotes YAML leaves backslashes as they are.
+  for (const std::string& name : names_with_head(target, compressed_tensors_spelling))
+    text += name.starts_with("re:") ? "        - '" + name + "'\n" : "        - \"" + name + "\"\n";
   return text;
 }
 
@@ -69,8 +73,12 @@ std::string write_modelopt(const RecipeTarget& target) {
       "    - quantizer_name: \"*weight_quantizer\"\n      cfg:\n        $import: int8_per_channel\n"
       "    - quantizer_name: \"*input_quantizer\"\n      cfg:\n        $import: int8\n"
       "    - $import: default_disabled_quantizers\n";
-  for (const std::string& name : names_with_head(target))
-    text += fmt::format("    - quantizer_name: \"{}.*\"\n      enable: false\n", name);
+  std::set<std::string> packed;
+  for (const ListedModule& module : target.skipped)
+    if (module.class_name == kPackedExperts) packed.insert(module.name);
+  for (const std::string& name : names_with_head(target, wildcard_spelling))
+    text += fmt::format("    - quantizer_name: \"{}{}\"\n      enable: false\n", name,
+                        packed.contains(name) ? "_*" : ".*");
   return text;
 }
 
@@ -85,11 +93,12 @@ std::vector<RecipeReading> read_modelopt(const std::string& text) {
         entries.emplace_back(name.as<std::string>(), entry["enable"] ? entry["enable"].as<bool>() : true);
   });
   std::vector<RecipeReading> readings;
-  for (const char* quantizer : {".weight_quantizer", ".input_quantizer"})
-    readings.push_back(
-        {std::string("ModelOpt (") + (quantizer + 1) + ")", [entries, quantizer](const ListedModule& module) {
-           return modelopt_disables(entries, module.name + quantizer);
-         }});
+  for (const std::string quantizer : {"weight_quantizer", "input_quantizer"})
+    readings.push_back({"ModelOpt (" + quantizer + ")", [entries, quantizer](const ListedModule& module) {
+                          // Experts in one tensor have quantizers beside it, not below it.
+                          const char* joint = module.class_name == kPackedExperts ? "_" : ".";
+                          return modelopt_disables(entries, module.name + joint + quantizer);
+                        }});
   return readings;
 }
 

@@ -80,6 +80,29 @@ TEST(EvaluationText, PerplexityOfZooModelsIsTransformersAsStoredAndRounded) {
   }
 }
 
+/// The texts that perplexities are published on, where ../shared has them; docs/quantization.md tells the
+/// whole.
+TEST(EvaluationText, OfWikiTextHasTransformersTokensWindowsAndLoss) {
+  const std::filesystem::path root = DEFECTOSCOPE_SOURCE_DIR;
+  const std::filesystem::path texts = root / ".." / "shared/data/text";
+  if (!std::filesystem::exists(texts)) GTEST_SKIP() << "WikiText-2 is not in ../shared/data/text";
+  const auto golden = nlohmann::json::parse(read_file(root / "src/quantize/testdata/wikitext.json"));
+  ASSERT_EQ(golden["texts"].size(), 6u);
+  for (const auto& expected : golden["texts"]) {
+    const auto name = expected["text"].get<std::string>();
+    SCOPED_TRACE(name);
+    const Model model = Model::open(zoo() / expected["model"].get<std::string>());
+    const EvaluationText text = read_evaluation_text(texts / name, *open_tokenizer(model.folder()), model);
+    const WindowOptions options{.window = window_for(model, 0)};
+    EXPECT_EQ(static_cast<Index>(text.tokens.size()), expected["tokens"].get<Index>());
+    EXPECT_EQ(TextWindows(model, text.tokens, options).count(), expected["windows"].get<Index>());
+    const Index first = expected["first_windows"].get<Index>() * options.window;
+    const Perplexity got = perplexity(Transformer(model),
+                                      std::span(text.tokens).first(static_cast<std::size_t>(first)), options);
+    EXPECT_NEAR(got.mean_loss, expected["first_mean_loss"].get<double>(), 1e-4);
+  }
+}
+
 TEST(Study, SkippingThePapersSetRecoversMostOfTheLossAndBeatsRandomSets) {
   const OneThread one_thread;
   const ZooModel llama("llama-base");
