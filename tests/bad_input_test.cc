@@ -4,10 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/files.h"
 #include "program.h"
@@ -260,6 +262,73 @@ TEST_F(BadInput, EmptyText) {
 }
 
 TEST_F(BadInput, NoSuchText) { expect_refused(3, {"no-text.txt"}, {"--text", "no-text.txt"}); }
+
+TEST_F(BadInput, ATextShorterThanAskedIsUsedAndTheReaderTold) {
+  const Outcome outcome = run_defectoscope({"scan", folder_.string(), "--out", out_.string(), "--rows", "50",
+                                            "--text", (scratch() / "text.txt").string()});
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("The text has 2 rows; 50 were asked for."));
+}
+
+TEST_F(BadInput, LayersThatAreNotThereAreRefusedByEveryProbe) {
+  for (const char* probe : {"census", "trigger", "ablate"})
+    for (const char* layer : {"0", "5", "2,-1"}) {
+      const Outcome outcome = run_defectoscope(
+          {probe, folder_.string(), "--out", out_.string(), "--rows", "4", "--layers", layer});
+      EXPECT_EQ(outcome.exit_code, 2) << probe << layer;
+      EXPECT_THAT(outcome.err, AllOf(HasSubstr("--layers"), HasSubstr("1 to 4"), HasSubstr("count from 1")));
+      EXPECT_FALSE(fs::exists(out_ / (std::string(probe) + ".json")));
+    }
+}
+
+TEST_F(BadInput, ATokenThatIsNotInTheVocabularyIsRefusedByNameAndByNumber) {
+  for (const char* token : {"no such token", "384", "-1", "7x"}) {
+    const Outcome outcome = run_defectoscope(
+        {"trigger", folder_.string(), "--out", out_.string(), "--rows", "4", "--first-token", token});
+    EXPECT_EQ(outcome.exit_code, 2) << token;
+    EXPECT_THAT(outcome.err, AllOf(HasSubstr(token), HasSubstr("0 to 383")));
+  }
+}
+
+/// The phantom's planted newline and 'n' exchange their entries with bytes that cannot be printed, and one
+/// more planted token gets a second name.
+TEST_F(BadInput, AVocabularyWithDuplicatesAndUnprintableBytesIsNamedReadably) {
+  auto tokenizer = nlohmann::ordered_json::parse(read_file(folder_ / "tokenizer.json"));
+  auto& vocabulary = tokenizer["model"]["vocab"];
+  const auto truth = nlohmann::json::parse(read_file(folder_ / "truth.json"));
+  std::vector<std::string> planted;
+  std::set<int> ids;
+  for (const auto& token : truth["spike_tokens"]) {
+    planted.push_back(token["token"]);
+    ids.insert(token["id"].get<int>());
+  }
+  ASSERT_GE(planted.size(), 3U);
+  const std::string null_byte = "\u0100",
+                    part_of_a_letter = "\u00e4";  // as byte-level vocabularies spell them
+  std::swap(vocabulary[planted[0]], vocabulary[null_byte]);
+  std::swap(vocabulary[planted[1]], vocabulary[part_of_a_letter]);
+  vocabulary["second-name"] = vocabulary[planted[2]];
+  std::string text = tokenizer.dump();
+  // And one name twice, as JSON allows.
+  text.insert(text.find("\"vocab\":{") + 9, "\"second-name\":5,");
+  write_file(folder_ / "tokenizer.json", text);
+  const Outcome outcome =
+      run_defectoscope({"census", folder_.string(), "--out", out_.string(), "--rows", "4"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  std::set<int> found;
+  std::set<std::string> names;
+  const auto census = nlohmann::json::parse(read_file(out_ / "census.json"));
+  for (const auto& spike : census["layers"][0]["spikes"]) {
+    found.insert(spike["id"].get<int>());
+    const std::string name = spike["token"];
+    names.insert(name);
+    EXPECT_TRUE(std::ranges::none_of(name, [](char c) { return (c >= 0 && c < 0x20) || c == 0x7f; })) << name;
+  }
+  EXPECT_EQ(found, ids) << "entries are told apart by number, whatever their names";
+  EXPECT_TRUE(names.contains("<0x00>")) << testing::PrintToString(names);
+  EXPECT_TRUE(names.contains("<0xE4>")) << testing::PrintToString(names);
+  EXPECT_TRUE(fs::exists(out_ / "figures/census-without-attention-2.svg"));
+}
 
 TEST_F(BadInput, OutputFolderThatCannotBeMade) {
   out_ = scratch() / "text.txt" / "below";

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <thread>
 
@@ -31,6 +32,7 @@ Outcome run_defectoscope(const std::vector<std::string>& arguments, const RunOpt
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
 
+  std::fflush(nullptr);  // else the child would say again what waits to be written
   const pid_t child = fork();
   if (child == 0) {
     if (!options.folder.empty() && chdir(options.folder.c_str()) != 0) _exit(99);

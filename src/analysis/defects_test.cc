@@ -180,7 +180,8 @@ double left_angle(const DenseSvd& svd, const std::vector<float>& direction) {
 TEST(LayerDirections, AgreeWithLapackOnAttentionAndOnTheProductOfLayers) {
   Scanned& all = scanned();
   const auto& direction = all.scan.high_norm.direction;
-  const AccumulatedDirections found = layer_directions(all.zoo.model, all.zoo.options, all.scan);
+  ScanJournal journal;
+  const AccumulatedDirections found = layer_directions(all.zoo.model, all.zoo.options, all.scan, journal);
   ASSERT_EQ(std::ssize(found.layers), all.scan.layers);
   EXPECT_EQ(found.note, "");
   const Index d = all.scan.hidden_size;
@@ -241,7 +242,8 @@ TEST(DefectAnalyses, AModelWithoutHighNormsGetsNothingButCounts) {
   EXPECT_EQ(detail.tokens, 5);
   EXPECT_TRUE(detail.states_by_layer.empty());
   EXPECT_TRUE(decay_corollary(transformer, rows, scan).empty());
-  for (const LayerDirections& layer : layer_directions(zoo.model, zoo.options, scan).layers) {
+  ScanJournal journal;
+  for (const LayerDirections& layer : layer_directions(zoo.model, zoo.options, scan, journal).layers) {
     EXPECT_FALSE(layer.attention_angle_degrees.has_value());
     EXPECT_GT(layer.attention_singular_value, 0);
   }

@@ -1,9 +1,12 @@
 #include "analysis/layer_directions.h"
 
+#include <fmt/format.h>
+
 #include <memory>
 #include <utility>
 
 #include "analysis/angle.h"
+#include "analysis/record_fields.h"
 #include "base/progress.h"
 #include "base/random.h"
 #include "linearize/layer_operator.h"
@@ -47,10 +50,18 @@ class ProductOperator final : public LinearOperator {
   const std::vector<std::unique_ptr<LinearizedLayer>>& layers_;
 };
 
+template <typename Directions, typename Field>
+void each_direction_field(Directions& directions, const Field& field) {
+  field(directions.layer);
+  field(directions.attention_angle_degrees);
+  field(directions.attention_singular_value);
+  field(directions.accumulated_angle_degrees);
+}
+
 }  // namespace
 
-AccumulatedDirections layer_directions(const Model& model, const ScanOptions& options,
-                                       const ScanResult& scan) {
+AccumulatedDirections layer_directions(const Model& model, const ScanOptions& options, const ScanResult& scan,
+                                       ScanJournal& journal) {
   AccumulatedDirections result;
   const std::vector<float>& direction = scan.high_norm.direction;
   const bool products = scan.parameters <= kLargestForProducts;
@@ -66,20 +77,32 @@ AccumulatedDirections layer_directions(const Model& model, const ScanOptions& op
   std::vector<std::unique_ptr<LinearizedLayer>> layers;
   for (Index index = 0; index < scan.layers; ++index) {
     check_interrupt();
+    const std::string name = fmt::format("layer-directions-{:04}", index + 1);
+    const auto kept = journal.get(name);
     if (!products) layers.clear();
-    layers.push_back(
-        std::make_unique<LinearizedLayer>(model.layer(index), model.config(), options.linearize));
+    if (products || !kept)
+      layers.push_back(
+          std::make_unique<LinearizedLayer>(model.layer(index), model.config(), options.linearize));
+    progress.advance();
+    LayerDirections directions;
+    if (kept) {
+      RecordReader record(*kept);
+      each_direction_field(directions, ReadField{record});
+      result.layers.push_back(directions);
+      continue;
+    }
     SingularOptions search;
     search.seed = Random(options.seed, static_cast<std::uint64_t>(index)).next_u64();
-    LayerDirections directions;
     directions.layer = index + 1;
     const SingularTriplets attention = leading_singular(layers.back()->form(LinearForm::kAttention), search);
     directions.attention_singular_value = attention.values.empty() ? 0 : attention.values[0];
     directions.attention_angle_degrees = angle(attention);
     if (products)
       directions.accumulated_angle_degrees = angle(leading_singular(ProductOperator(layers), search));
+    RecordWriter record;
+    each_direction_field(directions, WriteField{record});
+    journal.put(name, record.bytes());
     result.layers.push_back(directions);
-    progress.advance();
   }
   return result;
 }

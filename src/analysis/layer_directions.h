@@ -24,8 +24,8 @@ struct AccumulatedDirections {
 };
 
 /// All layers. The products cost layers² / 2 layer passes an iteration, so they are left out beyond 300 M
-/// parameters. Deterministic in options.seed.
-AccumulatedDirections layer_directions(const Model& model, const ScanOptions& options,
-                                       const ScanResult& scan);
+/// parameters. Finished layers are kept in the journal. Deterministic in options.seed.
+AccumulatedDirections layer_directions(const Model& model, const ScanOptions& options, const ScanResult& scan,
+                                       ScanJournal& journal);
 
 }  // namespace defectoscope

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 
 #include "analysis/angle.h"
 #include "analysis/census.h"
@@ -11,6 +12,7 @@
 #include "analysis/journal.h"
 #include "analysis/predictions.h"
 #include "analysis/trigger.h"
+#include "analysis/trigger_record.h"
 #include "base/error.h"
 #include "base/random.h"
 #include "kernels/pointwise.h"
@@ -140,6 +142,24 @@ INSTANTIATE_TEST_SUITE_P(Zoo, Probe, testing::Values("llama-base", "gpt2-mini"),
   return name;
 });
 
+TEST(ProbeZoo, MaximiserBeatsOrEqualsBothPredictionsInEveryLayerOfEveryModel) {
+  Index models = 0;
+  for (const auto& folder : std::filesystem::directory_iterator(kZoo)) {
+    if (!std::filesystem::exists(folder.path() / "config.json")) continue;
+    ++models;
+    const Model model = Model::open(folder.path());
+    const Transformer transformer(model);
+    for (Index layer_index = 0; layer_index < model.config().layers; ++layer_index) {
+      const LinearizedLayer layer(model.layer(layer_index), model.config(), {});
+      const TriggerInputs inputs = find_trigger_inputs(transformer, layer_index, layer, {}, {}, 1);
+      EXPECT_GE(inputs.maximiser.norm, inputs.linear.norm * (1 - 1e-6)) << folder.path() << layer_index + 1;
+      EXPECT_GE(inputs.maximiser.norm, inputs.quadratic.norm * (1 - 1e-6))
+          << folder.path() << layer_index + 1;
+    }
+  }
+  EXPECT_GE(models, 19);
+}
+
 class ProbeBase : public Probe {};
 INSTANTIATE_TEST_SUITE_P(Zoo, ProbeBase, testing::Values("llama-base"));
 
@@ -189,6 +209,30 @@ TEST_P(ProbeBase, CensusGoesOnFromItsJournal) {
   const Census again = take_census(transformer_, *tokenizer_, {.layers = {2}}, journal_);
   EXPECT_EQ(whole.layers[0].lone, again.layers[0].lone);
   EXPECT_EQ(whole.layers[0].random, again.layers[0].random);
+}
+
+TEST_P(ProbeBase, LayersFinishedAreTakenFromTheJournalToTheLastBit) {
+  std::vector<float> direction(static_cast<std::size_t>(model_.config().hidden_size), 0.0f);
+  direction[59] = 1;
+  const PredictionOptions options{.direction = direction, .linearize = {}};
+  const auto whole = predict_direction(transformer_, *tokenizer_, options, journal_);
+  LayerPredictions known = whole[2];
+  known.left_of_ffn = 12.25;  // no computation gives it
+  known.left_of_scaled_layer = std::nullopt;
+  journal_.put("prediction-0003", to_record(known));
+  const auto again = predict_direction(transformer_, *tokenizer_, options, journal_);
+  EXPECT_EQ(again[2].left_of_ffn, 12.25);
+  EXPECT_EQ(again[2].left_of_scaled_layer, std::nullopt);
+  for (const std::size_t layer : {0, 1, 3}) EXPECT_EQ(to_record(again[layer]), to_record(whole[layer]));
+
+  const Trigger trigger = analyse_trigger(transformer_, *tokenizer_, {.layers = {2}}, journal_);
+  TriggerLayer other = trigger.layers[0];
+  other.leading_norm = 3;
+  other.inputs.has_maximiser = false;
+  journal_.put("trigger-0002-0", to_record(other));
+  const Trigger resumed = analyse_trigger(transformer_, *tokenizer_, {.layers = {2}}, journal_);
+  EXPECT_EQ(to_record(resumed.layers[0]), to_record(other));
+  EXPECT_EQ(resumed.notes.size(), 1U);
 }
 
 TEST_P(ProbeBase, LayersThatTheModelLacksAndNoneAtAllAreRefused) {

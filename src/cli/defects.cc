@@ -72,8 +72,8 @@ AnalysisCommand singular_analysis() {
               "against the empirical direction",
           .needs = ScanParts::kAll,
           .run = [](const AnalysisContext& context) {
-            return singular_output(context.scan,
-                                   layer_directions(context.model, context.options, context.scan));
+            return singular_output(context.scan, layer_directions(context.model, context.options,
+                                                                  context.scan, context.journal));
           }};
 }
 

@@ -72,7 +72,8 @@ std::string marks_script(const Chart& chart) {
     if (mark.horizontal)
       script += fmt::format(
           "set arrow from graph 0,first {0} to graph 1,first {0} nohead dashtype 2 linecolor rgb '{1}' back\n"
-          "set label {2} noenhanced at graph 0.01,first {0} left offset 0,0.5 textcolor rgb '{1}'\n",
+          "set style textbox opaque noborder fillcolor rgb 'white' margins 0.5,0.2\n"
+          "set label {2} noenhanced at graph 0.02,first {0} left textcolor rgb '{1}' front boxed\n",
           at, paint, text);
     else
       script += fmt::format(
@@ -97,11 +98,11 @@ std::string data_block(std::size_t index, const Series& series) {
 /// The names of the series below the axis, in as many columns as fit. The margin is ours to make: gnuplot's
 /// own lets a key of several rows run into the axis' label.
 std::string key_script(const Chart& chart) {
-  constexpr std::size_t kLine = 62;  // characters across a figure
   std::size_t longest = 0, longest_tick = 0;
   for (const Series& series : chart.series) longest = std::max(longest, characters(series.name));
   for (const std::string& name : chart.x.categories) longest_tick = std::max(longest_tick, characters(name));
-  const std::size_t columns = std::clamp<std::size_t>(kLine / (longest + 6), 1, 3);
+  // As many as gnuplot, which takes all letters for wide ones, fits into a line; more and it makes fewer.
+  const std::size_t columns = longest <= 12 ? 3 : longest <= 20 ? 2 : 1;
   const std::size_t rows = (chart.series.size() + columns - 1) / columns;
   const double tilted = tilts(chart.x) ? 0.36 * static_cast<double>(longest_tick) : 0;
   return fmt::format(

@@ -62,7 +62,7 @@ Chart growth_chart(const ScanResult& scan, const TextNorms& norms) {
       middle{.name = "after attention", .x = {}, .y = {}}, after{.name = "after the FFN", .x = {}, .y = {}},
       attention{.name = "added by attention", .x = {}, .y = {}},
       ffn{.name = "added by the FFN", .x = {}, .y = {}},
-      ordinary{.name = "median token after the FFN", .x = {}, .y = {}};
+      ordinary{.name = "median after the FFN", .x = {}, .y = {}};
   std::size_t largest = 0;
   for (std::size_t l = 0; l < norms.ffn_added.size(); ++l) {
     for (Series* series : {&before, &middle, &after, &attention, &ffn, &ordinary})

@@ -21,21 +21,32 @@ std::string difference_text(const std::optional<double>& value) {
   return value ? fmt::format("{:+.3g}", *value) : std::string("-");
 }
 
+/// Short enough to stand under a bar.
+std::string bar_name(const PublishedFigure& figure) {
+  using enum PublishedQuantity;
+  if (figure.quantity == kPairwiseAngle) return "pairwise";
+  const char* matrix = figure.quantity == kLeftAngle ? "L" : figure.quantity == kFfnLeftAngle ? "F" : "R";
+  return fmt::format("{}, layer {}", matrix, figure.layer);
+}
+
 /// The angles, of which every model has some, side by side.
 Chart angle_chart(const Reproduction& reproduction) {
-  Chart chart{.id = "reproduce-angles",
-              .title = "Angles, published and ours",
-              .sentence = "Parity measures as the authors’ code does, exact as this program does by itself.",
-              .kind = ChartKind::kBars,
-              .x = {.label = "figure"},
-              .y = {.label = "angle", .unit = "degrees", .min = 0}};
+  Chart chart{
+      .id = "reproduce-angles",
+      .title = "Angles, published and ours",
+      .sentence =
+          "Left vectors of L and F and the eigenvector of R, to the empirical direction. Parity measures as "
+          "the authors’ code does, exact as this program does by itself.",
+      .kind = ChartKind::kBars,
+      .x = {.label = "figure"},
+      .y = {.label = "angle", .unit = "degrees", .min = 0}};
   chart.series = {{.name = "published", .x = {}, .y = {}},
                   {.name = "parity", .x = {}, .y = {}},
                   {.name = "exact", .x = {}, .y = {}}};
   for (const ReproducedFigure& figure : reproduction.figures) {
     if (figure_unit(figure.published.quantity).empty()) continue;
     constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
-    chart.x.categories.push_back(figure_name(figure.published));
+    chart.x.categories.push_back(bar_name(figure.published));
     chart.series[0].y.push_back(figure.published.value);
     chart.series[1].y.push_back(figure.parity.value_or(kNone));
     chart.series[2].y.push_back(figure.exact.value_or(kNone));

@@ -195,7 +195,7 @@ Chart singular_angle_chart(const ScanResult& r) {
                               found.empty() ? "" : ". Explosion: ", found),
       .kind = ChartKind::kLines,
       .x = layer_axis(r, false),
-      .y = angle_axis("angle to empirical direction")};
+      .y = angle_axis("angle to direction")};
   chart.series.push_back(per_layer(r, "left singular vector of L",
                                    [](const LayerReport& layer) { return layer.left_angle_degrees; }));
   chart.series.push_back(
