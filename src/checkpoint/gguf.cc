@@ -11,6 +11,8 @@
 namespace defectoscope {
 namespace {
 
+constexpr Index kMostParts = 99999;  // files of a model, experts of a layer
+
 /// What a format's values become: plain types stay as they are, quantized ones are f32.
 DType dtype_of(const GgufFormat& format) {
   if (format.unpack != nullptr) return DType::kF32;
@@ -51,8 +53,14 @@ class Adder {
     const GgufFormat& format = format_of(entry);
     std::vector<Index> shape(entry.dimensions.rbegin(), entry.dimensions.rend());
     const std::span<const std::byte> bytes = data_of(entry, format);
+    if (place.split) return add_each(place.name, shape, format, bytes);
     const RowOrder order = undo(place.change, shape, format);
-    Tensor tensor{std::move(place.name), dtype_of(format), std::move(shape), bytes.data(), file_};
+    add(Tensor{std::move(place.name), dtype_of(format), std::move(shape), bytes.data(), file_}, format, bytes,
+        order);
+  }
+
+ private:
+  void add(Tensor tensor, const GgufFormat& format, std::span<const std::byte> bytes, const RowOrder& order) {
     if (format.unpack == nullptr && order.in_place()) return set_.add(tensor);
     tensor.data = nullptr;
     set_.add_made(tensor, {std::string(format.name), tensor.shape, bytes, file_, {}},
@@ -62,7 +70,24 @@ class Adder {
                   });
   }
 
- private:
+  void add_each(const std::string& pattern, const std::vector<Index>& shape, const GgufFormat& format,
+                std::span<const std::byte> bytes) {
+    const std::size_t number = pattern.find("{}");
+    if (shape.size() < 2 || shape[0] < 1 || shape[0] > kMostParts || number == pattern.npos)
+      fail("tensor of several has another shape", "1 to " + std::to_string(kMostParts) + " of one shape",
+           shape_text(shape));
+    const std::size_t size = bytes.size() / static_cast<std::size_t>(shape[0]);
+    for (Index i = 0; i < shape[0]; ++i) {
+      std::vector<Index> own(shape.begin() + 1, shape.end());
+      RowOrder order;
+      undo_row_change(RowChange::kNone, 0, 0, own, order);
+      const std::span<const std::byte> data = bytes.subspan(static_cast<std::size_t>(i) * size, size);
+      std::string name = pattern;
+      name.replace(number, 2, std::to_string(i));
+      add(Tensor{std::move(name), dtype_of(format), std::move(own), data.data(), file_}, format, data, order);
+    }
+  }
+
   [[noreturn]] void fail(const std::string& what, const std::string& expected, const std::string& got) const {
     throw_bad_input({.what = what,
                      .file = metadata_.file(),
@@ -144,8 +169,6 @@ std::filesystem::path part_path(const std::filesystem::path& any, Index number) 
   digits.insert(0, 5 - std::min<std::size_t>(5, digits.size()), '0');
   return any.parent_path() / (match[1].str() + digits + match[3].str());
 }
-
-constexpr Index kMostParts = 99999;
 
 }  // namespace
 

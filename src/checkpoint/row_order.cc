@@ -54,6 +54,10 @@ bool undo_row_change(RowChange change, Index heads, Index kv_heads, std::vector<
   order = {1, shape.empty() ? 1 : shape.back()};
   for (std::size_t i = 0; i + 1 < shape.size(); ++i) order.rows *= shape[i];
   if (change == RowChange::kNone) return true;
+  if (change == RowChange::kOneRow) {
+    if (shape.size() == 1) shape.insert(shape.begin(), 1);
+    return true;
+  }
   if (change == RowChange::kTransposed) {
     if (shape.size() != 2) return false;
     order.transposed = true;

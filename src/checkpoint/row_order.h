@@ -15,6 +15,7 @@ enum class RowChange {
   kPermutedQuery,  ///< each head's rows interleaved: row 2i + s of a head was its row s * head_dim / 2 + i
   kPermutedKey,    ///< the same for the key-value heads
   kTransposed,     ///< stored [out, in], where the family's own files have [in, out]
+  kOneRow,         ///< a vector, where the family's own files have a matrix of one row
   kRegrouped       ///< stored all queries, all keys, all values; were, for each key-value head, its own
 };
 

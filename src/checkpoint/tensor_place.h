@@ -12,6 +12,7 @@ namespace defectoscope {
 struct TensorPlace {
   std::string name;
   RowChange change = RowChange::kNone;
+  bool split = false;  ///< each place of the first axis a tensor of its own, its number for {} in the name
 };
 /// From llama.cpp's name of a tensor ("blk.3.attn_q.weight") to its place.
 using TensorNaming = std::function<TensorPlace(std::string_view gguf_name)>;

@@ -54,6 +54,11 @@ class GgufFile {
     put(pairs_, value);
     return *this;
   }
+  GgufFile& flag(std::string_view key, bool value) {
+    start(key, GgufType::kBool);
+    put(pairs_, value);
+    return *this;
+  }
   /// `dimensions` innermost first; `offset_error` moves the entry off its data.
   GgufFile& tensor(std::string_view name, const std::vector<std::int64_t>& dimensions, std::uint32_t type,
                    const std::string& data, std::uint64_t offset_error = 0) {

@@ -66,6 +66,8 @@ struct TensorNames {
   /// by `query`; key and value by way of another, whose last rows are the key's rotary part for all heads.
   std::string_view query_latent = {}, query_latent_norm = {}, query_expand = {};
   std::string_view kv_latent = {}, kv_latent_norm = {}, kv_expand = {};
+  /// The same as kv_expand where a file has it in two: [heads, kv_latent, key] and [heads, value, kv_latent].
+  std::string_view key_expand = {}, value_expand = {};
   std::string_view ffn_norm = {};
   std::string_view ffn_post_norm = {};
   std::string_view gate = {}, up = {}, down = {};  ///< fused gate+up: `up`
@@ -165,8 +167,15 @@ struct GgufTraits {
   std::string_view architecture = {};  ///< general.architecture; empty where llama.cpp has none
   bool permuted_heads = false;         ///< rows of queries and keys are interleaved within their heads
   bool llama2c = false;                ///< llama2.c's files hold this family
+  /// Where several rows have that architecture: what tells this one, a tensor that is there or a setting
+  /// behind the architecture's name and a dot; the row that has neither takes the others' leavings.
+  std::string_view when_tensor = {};
+  FixedSetting when = {};
   std::vector<GgufException> exceptions = {};
   std::vector<GgufSetting> settings = {};
+  std::vector<FixedSetting> says = {};  ///< settings of config.json that all models of that architecture have
+  /// Models of so many layers (Gemma's of 27 billion parameters) divide scores by the root of width / heads.
+  Index root_by_width_layers = 0;
 };
 
 /// A family of models: everything that sets it apart, as data. Adding a family adds a row to

@@ -29,6 +29,7 @@ struct ExpertNames {
   std::string_view router = {};          ///< [experts, d]; its bias is used where there is one
   std::string_view selection_bias = {};  ///< [experts]; added to the scores that choose, not to the weights
   std::string_view gate = {}, up = {}, down = {};
+  bool biases = false;                                     ///< of gate, up and down
   std::string_view packed_gate_up = {}, packed_down = {};  ///< [experts, 2 · ffn, d], [experts, d, ffn]
   std::string_view packed_gate_up_bias = {}, packed_down_bias = {};  ///< [experts, 2 · ffn], [experts, d]
   bool packed_transposed = false;  ///< packed as [experts, in, out], gate and up rows alternating (gpt-oss)

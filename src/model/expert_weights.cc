@@ -33,7 +33,8 @@ ExpertWeights Model::experts(Index layer_index) const {
   weights.experts.resize(static_cast<std::size_t>(count));
 
   const auto own = [&](std::string_view pattern, Index expert) -> LinearWeights {
-    return {as_weight_matrix(find(expert_tensor_name(prefix_, pattern, layer_index, expert))), {}};
+    const std::string name = expert_tensor_name(prefix_, pattern, layer_index, expert);
+    return {as_weight_matrix(find(name)), names.biases ? vector(bias_name(name)) : std::vector<float>()};
   };
   const auto packed = [&](std::string_view pattern) -> Tensor {
     return find(tensor_name(prefix_, pattern, layer_index));

@@ -63,6 +63,20 @@ void split_kv_expand(const LinearWeights& fused, const ModelConfig& config, Atte
   attention.value = gather(fused, key, value, key + value, config.heads);
 }
 
+void join_parted_latents(const Tensor& key, const Tensor& value, AttentionWeights& attention) {
+  const Index heads = key.shape[0], latent = key.shape[1], size = key.shape[2];
+  const Index bytes = latent * size * dtype_size(key.dtype);
+  const auto memory = std::make_shared<std::vector<std::byte>>(static_cast<std::size_t>(heads * bytes));
+  for (Index head = 0; head < heads; ++head) {
+    const WeightMatrix own =
+        transposed({key.name, key.dtype, latent, size, size, key.data + head * bytes, key.owner});
+    std::memcpy(memory->data() + head * bytes, own.row_data(0), static_cast<std::size_t>(bytes));
+  }
+  attention.key = {{key.name, key.dtype, heads * size, latent, latent, memory->data(), memory}, {}};
+  attention.value = {
+      {value.name, value.dtype, heads * value.shape[1], latent, latent, value.data, value.owner}, {}};
+}
+
 void split_gate_up(const LinearWeights& fused, FfnWeights& ffn) {
   // `fused` may be ffn.up itself. NOLINTNEXTLINE(performance-unnecessary-copy-initialization)
   const LinearWeights whole = fused;

@@ -16,5 +16,8 @@ void split_kv_latent(const LinearWeights& fused, const ModelConfig& config, Late
 /// Splits MLA's [heads · (head_dim − rotary_dim + value_head_dim), kv_latent], key and value of each head in
 /// turn, into `attention`'s key and value; copies.
 void split_kv_expand(const LinearWeights& fused, const ModelConfig& config, AttentionWeights& attention);
+/// The same from two tensors: key [heads, kv_latent, head_dim − rotary_dim], copied, value [heads,
+/// value_head_dim, kv_latent], in place.
+void join_parted_latents(const Tensor& key, const Tensor& value, AttentionWeights& attention);
 
 }  // namespace defectoscope

@@ -33,7 +33,7 @@ class GgufModel : public testing::Test {
   }
   ModelConfig config_of(const GgufFile& file) {
     const GgufFiles files = GgufFiles::open(write(file));
-    return gguf_config(files, gguf_architecture(files.metadata()));
+    return gguf_config(files, gguf_architecture(files));
   }
   std::string refusal(const GgufFile& file) {
     return bad_input_message([&] { Model::open(write(file)); });
@@ -90,6 +90,7 @@ TEST(GgufNames, EveryTensorOfEveryRowIsReached) {
     const TensorNames& names = row.names;
     std::vector<std::string> reached;
     const TensorNaming naming = gguf_naming(row);
+    const std::string_view prefix = row.causal ? names.prefixes.front() : names.prefixes.back();
     for (const char* part : {"token_embd", "position_embd", "token_embd_norm", "output_norm", "output"})
       reached.push_back(naming(std::string(part) + ".weight").name);
     for (const char* part :
@@ -103,7 +104,7 @@ TEST(GgufNames, EveryTensorOfEveryRowIsReached) {
           names.value, names.fused_qkv, names.attention_output, names.ffn_norm, names.gate, names.up,
           names.down, names.final_norm})
       if (!own.empty()) {
-        EXPECT_THAT(reached, testing::Contains(tensor_name(names.prefixes.front(), own, 7))) << row.name;
+        EXPECT_THAT(reached, testing::Contains(tensor_name(prefix, own, 7))) << row.name;
       }
   }
 }
@@ -146,9 +147,27 @@ TEST_F(GgufModel, RotaryFactorsAreSettings) {
               HasSubstr("no number above 0"));
 }
 
+TEST_F(GgufModel, ExpertsInOneTensorAreEachTheirOwn) {
+  const auto mixture = [] {
+    return llama_file()
+        .integer("llama.expert_count", 2)
+        .integer("llama.expert_used_count", 1)
+        .tensor("blk.0.ffn_gate_inp.weight", {16, 2}, 0, f32_bytes(32));
+  };
+  const ModelFiles files =
+      open_model_files(write(mixture().tensor("blk.0.ffn_up_exps.weight", {16, 24, 2}, 0, f32_bytes(768))));
+  EXPECT_EQ(files.config.architecture->name, "mixtral");
+  EXPECT_EQ(files.config.experts.experts, 2);
+  const Tensor second = *files.checkpoint->find("model.layers.0.block_sparse_moe.experts.1.w3.weight");
+  EXPECT_THAT(second.shape, ElementsAre(24, 16));
+  EXPECT_EQ(to_f32(second).front(), 384);
+  EXPECT_THAT(refusal(mixture().tensor("blk.0.ffn_up_exps.weight", {16}, 0, f32_bytes(16))),
+              AllOf(HasSubstr("blk.0.ffn_up_exps.weight"), HasSubstr("tensor of several has another shape")));
+}
+
 TEST_F(GgufModel, WhatIsNoModelIsRefusedByName) {
   EXPECT_THAT(refusal(GgufFile("mamba").tensor("t", {1}, 0, f32_bytes(1))),
-              AllOf(HasSubstr("architecture"), HasSubstr("got: mamba"), HasSubstr("llama, qwen2")));
+              AllOf(HasSubstr("architecture"), HasSubstr("got: mamba"), HasSubstr("llama, qwen2, qwen3")));
   EXPECT_THAT(refusal(GgufFile("llama").tensor("t", {1}, 0, f32_bytes(1))), HasSubstr("hidden_size"));
   EXPECT_THAT(refusal(llama_file()), AllOf(HasSubstr("tensor missing"), HasSubstr("m.gguf")));
   write(llama_file(), "other.gguf");

@@ -173,7 +173,11 @@ AttentionWeights Model::latent_attention(Index layer_index) const {
   }
   split_kv_latent(linear(names.kv_latent, layer_index), config_, attention.latent);
   attention.latent.kv_norm = norm(names.kv_latent_norm, layer_index);
-  split_kv_expand(linear(names.kv_expand, layer_index), config_, attention);
+  if (has_parted_latents(*config_.architecture, prefix_, *checkpoint_))
+    join_parted_latents(find(tensor_name(prefix_, names.key_expand, layer_index)),
+                        find(tensor_name(prefix_, names.value_expand, layer_index)), attention);
+  else
+    split_kv_expand(linear(names.kv_expand, layer_index), config_, attention);
   attention.output = linear(names.attention_output, layer_index);
   return attention;
 }

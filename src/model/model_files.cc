@@ -25,7 +25,7 @@ constexpr const char* kConfigName = "config.json";
 
 ModelFiles open_gguf(const fs::path& path) {
   const GgufFiles files = GgufFiles::open(path);
-  const ArchitectureSpec& row = gguf_architecture(files.metadata());
+  const ArchitectureSpec& row = gguf_architecture(files);
   return {gguf_config(files, row), files.tensors(gguf_naming(row)), files.metadata().file()};
 }
 

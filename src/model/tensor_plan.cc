@@ -13,8 +13,9 @@ constexpr std::string_view kWeight = ".weight";
 
 class Planner {
  public:
-  Planner(const ModelConfig& config, std::string_view prefix, std::size_t spelling)
+  Planner(const ModelConfig& config, std::string_view prefix, std::size_t spelling, bool parted = false)
       : config_(config),
+        parted_(parted),
         row_(*config.architecture),
         names_(row_.names),
         spelling_(row_.experts.spellings.empty() ? nullptr : &row_.experts.spellings.at(spelling)),
@@ -133,10 +134,16 @@ class Planner {
     } else {
       linear(names_.query, config_.query_size(), d, false);
     }
-    const Index expanded = config_.heads * (config_.head_dim - config_.rotary_dim + config_.value_head_dim());
+    const Index heads = config_.heads, key = config_.head_dim - config_.rotary_dim;
+    const Index value = config_.value_head_dim();
     linear(names_.kv_latent, config_.kv_latent + config_.rotary_dim, d, required);
     norm(names_.kv_latent_norm, config_.kv_latent);
-    linear(names_.kv_expand, expanded, config_.kv_latent, false);
+    if (parted_) {
+      slot(names_.key_expand, {heads, config_.kv_latent, key}, true);
+      slot(names_.value_expand, {heads, value, config_.kv_latent}, true);
+    } else {
+      linear(names_.kv_expand, heads * (key + value), config_.kv_latent, false);
+    }
     linear(names_.attention_output, d, config_.context_size(), config_.attention_output_bias_required);
   }
 
@@ -148,8 +155,10 @@ class Planner {
     linear(names_.down, d, config_.ffn_size, required);
   }
 
-  void expert_slot(std::string_view pattern, Index expert, std::vector<Index> shape) {
-    slots_.push_back({expert_tensor_name(prefix_, pattern, layer_, expert), std::move(shape), true});
+  void expert_slot(std::string_view pattern, Index expert, const std::vector<Index>& shape) {
+    const std::string name = expert_tensor_name(prefix_, pattern, layer_, expert);
+    slots_.push_back({name, shape, true});
+    if (spelling_->biases) slots_.push_back({bias_name(name), {shape.front()}, true});
   }
 
   void experts() {
@@ -179,6 +188,7 @@ class Planner {
   }
 
   const ModelConfig& config_;
+  bool parted_;  ///< keys and values of latent attention apart
   const ArchitectureSpec& row_;
   const TensorNames& names_;
   const ExpertNames* spelling_;
@@ -218,9 +228,16 @@ std::size_t find_spelling(const ModelConfig& config, std::string_view prefix, co
   return 0;
 }
 
+bool has_parted_latents(const ArchitectureSpec& row, std::string_view prefix, const Checkpoint& checkpoint) {
+  const std::string_view name = row.names.key_expand;
+  return !name.empty() && checkpoint.describe(tensor_name(prefix, name)).has_value();
+}
+
 std::vector<TensorSlot> tensor_plan(const ModelConfig& config, std::string_view prefix,
                                     const Checkpoint& checkpoint) {
-  std::vector<TensorSlot> slots = tensor_plan(config, prefix, find_spelling(config, prefix, checkpoint));
+  const bool parted = has_parted_latents(*config.architecture, prefix, checkpoint);
+  std::vector<TensorSlot> slots =
+      Planner(config, prefix, find_spelling(config, prefix, checkpoint), parted).plan();
   for (TensorSlot& slot : slots) slot.name = stored_name(*config.architecture, checkpoint, slot.name);
   return slots;
 }

@@ -28,6 +28,8 @@ std::vector<TensorSlot> tensor_plan(const ModelConfig& config, std::string_view 
 /// The first of the row's spellings of experts that the checkpoint has; 0 where it has none or the row has no
 /// experts.
 std::size_t find_spelling(const ModelConfig& config, std::string_view prefix, const Checkpoint& checkpoint);
+/// Whether the checkpoint has keys and values of latent attention apart (TensorNames::key_expand).
+bool has_parted_latents(const ArchitectureSpec& row, std::string_view prefix, const Checkpoint& checkpoint);
 /// `name` as the checkpoint spells it.
 std::string stored_name(const ArchitectureSpec& row, const Checkpoint& checkpoint, std::string_view name);
 

@@ -39,7 +39,11 @@ ArchitectureSpec bert() {
                 .lm_head = "cls.predictions.decoder.weight",
                 .lm_head_bias = "cls.predictions.bias",
                 .spellings = {{"LayerNorm.weight", "LayerNorm.gamma"}, {"LayerNorm.bias", "LayerNorm.beta"}},
-                .ignored = {"embeddings.position_ids", "pooler.dense.weight", "pooler.dense.bias"}}};
+                .ignored = {"embeddings.position_ids", "pooler.dense.weight", "pooler.dense.bias"}},
+      .gguf = {.architecture = "bert",
+               .when_tensor = "token_types.weight",
+               .exceptions = {{"attn_output_norm", "encoder.layer.{}.attention.output.LayerNorm.weight"},
+                              {"layer_output_norm", "encoder.layer.{}.output.LayerNorm.weight"}}}};
 }
 
 ArchitectureSpec roberta() {
@@ -48,6 +52,7 @@ ArchitectureSpec roberta() {
   row.model_types = {"roberta", "xlm-roberta", "camembert"};
   row.position_offset = 2;  // after the padding token's own
   row.offset_within_positions = true;
+  row.gguf = {};  // llama.cpp cuts the offset off and calls it bert
   row.fixed.push_back({"pad_token_id", "1"});
   row.names.prefixes = {"roberta.", ""};
   row.names.head_dense = "lm_head.dense.weight";
@@ -82,6 +87,9 @@ ArchitectureSpec distilbert() {
   row.keys.ffn_size = {"hidden_dim"};
   row.keys.activation = {"activation"};
   row.keys.norm_eps = {};
+  row.gguf = {.architecture = "bert",
+              .exceptions = {{"attn_output_norm", row.names.attention_norm},
+                             {"layer_output_norm", row.names.ffn_norm}}};
   return row;
 }
 

@@ -36,6 +36,7 @@ ArchitectureSpec falcon() {
   row.keys.kv_heads = {};  // files of this form may name as many as heads, and have one
   row.keys.ffn_size = {"ffn_hidden_size"};
   row.keys.activation = {"activation"};
+  row.gguf = {.architecture = "falcon", .when = {"attention.head_count_kv", "1"}};
   return row;
 }
 
@@ -50,6 +51,9 @@ ArchitectureSpec new_decoder() {
   row.names.attention_norm = "h.{}.ln_attn.weight";
   row.names.ffn_norm = "h.{}.ln_mlp.weight";
   row.keys.kv_heads = {"num_kv_heads", "n_head_kv"};
+  row.gguf = {.architecture = "falcon",
+              .when_tensor = "blk.0.attn_norm_2.weight",
+              .exceptions = {{"attn_norm_2", row.names.attention_norm}, {"attn_norm", row.names.ffn_norm}}};
   return row;
 }
 
@@ -60,6 +64,7 @@ ArchitectureSpec new_decoder_shared() {
   row.residual = ResidualForm::kParallelShared;
   row.names.attention_norm = falcon().names.attention_norm;
   row.names.ffn_norm = {};
+  row.gguf = {.architecture = "falcon"};
   return row;
 }
 
@@ -68,6 +73,7 @@ ArchitectureSpec refined_web() {
   ArchitectureSpec row = new_decoder();
   row.model_types = {"RefinedWeb"};
   row.when = {};
+  row.gguf = {};
   return row;
 }
 
@@ -82,6 +88,7 @@ ArchitectureSpec refined_web_alibi() {
   row.default_kv_heads = 0;
   row.fixed = {};
   row.names.ffn_norm = "h.{}.post_attention_layernorm.weight";
+  row.gguf = {};
   return row;
 }
 

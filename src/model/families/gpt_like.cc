@@ -153,12 +153,14 @@ ArchitectureSpec gpt_neox() {
                     .lm_head = "embed_out.weight",
                     .spellings = {{"embed_out.weight", "lm_head.weight"}},
                     .ignored = {"layers.{}.attention.bias", "layers.{}.attention.masked_bias",
-                                "layers.{}.attention.rotary_emb.inv_freq"}}};
+                                "layers.{}.attention.rotary_emb.inv_freq"}},
+          .gguf = {.architecture = "gptneox"}};
 }
 
 ArchitectureSpec gpt_neox_sequential() {
   ArchitectureSpec row = gpt_neox();
   row.when = {{"use_parallel_residual", "false"}};
+  row.gguf.when = {"use_parallel_residual", "false"};
   row.residual = ResidualForm::kSequential;
   return row;
 }
@@ -184,7 +186,8 @@ ArchitectureSpec phi() {
                     .up = "layers.{}.mlp.fc1.weight",
                     .down = "layers.{}.mlp.fc2.weight",
                     .final_norm = "final_layernorm.weight",
-                    .lm_head = "lm_head.weight"}};
+                    .lm_head = "lm_head.weight"},
+          .gguf = {.architecture = "phi2"}};
 }
 
 ArchitectureSpec opt() {
@@ -261,6 +264,7 @@ ArchitectureSpec bloom() {
   row.keys.ffn_size = {};
   row.keys.max_positions = {"seq_length"};
   row.keys.activation = {};
+  row.gguf = {.architecture = "bloom"};
   return row;
 }
 
@@ -303,6 +307,7 @@ ArchitectureSpec mpt() {
   row.keys.ffn_size = {};
   row.keys.max_positions = {"max_seq_len"};
   row.keys.activation = {};
+  row.gguf = {.architecture = "mpt", .settings = {{"attention.clamp_kqv", "attn_config.clip_qkv"}}};
   return row;
 }
 

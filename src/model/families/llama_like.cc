@@ -43,6 +43,7 @@ ArchitectureSpec qwen3() {
                        .names = llama_names()};
   row.names.query_norm = "layers.{}.self_attn.q_norm.weight";
   row.names.key_norm = "layers.{}.self_attn.k_norm.weight";
+  row.gguf = {.architecture = "qwen3"};
   return row;
 }
 
@@ -58,6 +59,7 @@ ArchitectureSpec phi3() {
   row.names.fused_qkv = "layers.{}.self_attn.qkv_proj.weight";
   row.names.gate = {};
   row.names.up = "layers.{}.mlp.gate_up_proj.weight";
+  row.gguf = {.architecture = "phi3"};
   return row;
 }
 
@@ -69,7 +71,13 @@ ArchitectureSpec granite() {
           .scales = {.embedding = "embedding_multiplier",
                      .residual = "residual_multiplier",
                      .attention = "attention_multiplier",
-                     .logits_divisor = "logits_scaling"}};
+                     .logits_divisor = "logits_scaling"},
+          .gguf = {.architecture = "granite",
+                   .permuted_heads = true,
+                   .settings = {{"embedding_scale", "embedding_multiplier"},
+                                {"residual_scale", "residual_multiplier"},
+                                {"attention.scale", "attention_multiplier"},
+                                {"logit_scale", "logits_scaling"}}}};
 }
 
 ArchitectureSpec smollm3() {
@@ -81,18 +89,22 @@ ArchitectureSpec smollm3() {
           .default_rope_base = 2'000'000,
           .window = WindowRule::kSwitchedLayers,
           .biases = {.attention_key = "attention_bias", .ffn_key = "mlp_bias"},
-          .names = llama_names()};
+          .names = llama_names(),
+          .gguf = {.architecture = "smollm3", .permuted_heads = true}};
 }
 
 ArchitectureSpec olmo() {
-  return {.name = "olmo",
-          .model_types = {"olmo"},
-          .norm = NormKind::kLayerNorm,
-          .norm_weights = false,
-          .default_norm_eps = 1e-5,
-          .biases = {.attention_key = "attention_bias"},
-          .names = llama_names(),
-          .scales = {.qkv_limit = "clip_qkv"}};
+  return {
+      .name = "olmo",
+      .model_types = {"olmo"},
+      .norm = NormKind::kLayerNorm,
+      .norm_weights = false,
+      .default_norm_eps = 1e-5,
+      .biases = {.attention_key = "attention_bias"},
+      .names = llama_names(),
+      .scales = {.qkv_limit = "clip_qkv"},
+      .gguf = {
+          .architecture = "olmo", .permuted_heads = true, .settings = {{"attention.clamp_kqv", "clip_qkv"}}}};
 }
 
 ArchitectureSpec starcoder2() {
@@ -112,6 +124,7 @@ ArchitectureSpec starcoder2() {
   row.names.up = "layers.{}.mlp.c_fc.weight";
   row.names.down = "layers.{}.mlp.c_proj.weight";
   row.keys.norm_eps = {"norm_epsilon"};
+  row.gguf = {.architecture = "starcoder2"};
   return row;
 }
 
@@ -129,6 +142,7 @@ ArchitectureSpec stablelm() {
   row.names.key_norm = "layers.{}.self_attn.k_layernorm.norms.{head}.weight";
   row.keys.norm_eps = {"layer_norm_eps", "norm_eps"};
   row.keys.rotary_fraction = {"partial_rotary_factor", "rope_pct"};
+  row.gguf = {.architecture = "stablelm"};
   return row;
 }
 
@@ -137,6 +151,7 @@ ArchitectureSpec stablelm_parallel() {
   row.when = {{"use_parallel_residual", "true"}};
   row.residual = ResidualForm::kParallelShared;
   row.names.ffn_norm = {};
+  row.gguf.when = {"use_parallel_residual", "true"};
   return row;
 }
 
@@ -157,6 +172,7 @@ ArchitectureSpec cohere() {
   row.names.ffn_norm = {};
   row.names.query_norm = "layers.{}.self_attn.q_norm.weight";
   row.names.key_norm = "layers.{}.self_attn.k_norm.weight";
+  row.gguf = {.architecture = "command-r", .settings = {{"logit_scale", "logit_scale"}}};
   return row;
 }
 
@@ -172,6 +188,7 @@ ArchitectureSpec cohere2() {
   row.window = WindowRule::kPattern;
   row.default_window = 4096;
   row.default_window_pattern = 4;
+  row.gguf.architecture = "cohere2";
   return row;
 }
 

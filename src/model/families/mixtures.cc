@@ -44,6 +44,7 @@ ArchitectureSpec mixtral() {
                   .normalized = true,
                   .count_keys = {"num_local_experts", "num_experts"},
                   .size_keys = {"intermediate_size"}};
+  spec.gguf = {.architecture = "llama", .permuted_heads = true, .when_tensor = "blk.0.ffn_gate_inp.weight"};
   return spec;
 }
 
@@ -63,6 +64,7 @@ ArchitectureSpec qwen2_moe() {
                   .count_keys = {"num_experts", "num_local_experts"},
                   .size_keys = {"moe_intermediate_size"},
                   .shared_size_keys = {"shared_expert_intermediate_size"}};
+  spec.gguf = {.architecture = "qwen2moe"};
   return spec;
 }
 
@@ -81,6 +83,7 @@ ArchitectureSpec qwen3_moe() {
                   .normalized_key = "norm_topk_prob",
                   .count_keys = {"num_experts", "num_local_experts"},
                   .size_keys = {"moe_intermediate_size"}};
+  spec.gguf = {.architecture = "qwen3moe", .says = {{"norm_topk_prob", "true"}}};
   return spec;
 }
 
@@ -104,12 +107,20 @@ ArchitectureSpec gpt_oss() {
                                  .packed_down = "layers.{}.mlp.experts.down_proj",
                                  .packed_gate_up_bias = "layers.{}.mlp.experts.gate_up_proj_bias",
                                  .packed_down_bias = "layers.{}.mlp.experts.down_proj_bias",
-                                 .packed_transposed = true}},
+                                 .packed_transposed = true},
+                                {.router = "layers.{}.mlp.router.weight",
+                                 .gate = "layers.{}.mlp.experts.{}.gate_proj.weight",
+                                 .up = "layers.{}.mlp.experts.{}.up_proj.weight",
+                                 .down = "layers.{}.mlp.experts.{}.down_proj.weight",
+                                 .biases = true}},
                   .normalized = true,
                   .count_keys = {"num_local_experts", "num_experts"},
                   .size_keys = {"intermediate_size"}};
   spec.up_offset = 1;
   spec.clamp_key = "swiglu_limit";
+  spec.gguf = {.architecture = "gpt-oss",
+               .exceptions = {{"post_attention_norm", spec.names.ffn_norm}},
+               .says = {{"rope_scaling.truncate", "false"}}};
   return spec;
 }
 
@@ -123,6 +134,8 @@ ArchitectureSpec deepseek() {
   spec.names.kv_latent = "layers.{}.self_attn.kv_a_proj_with_mqa.weight";
   spec.names.kv_latent_norm = "layers.{}.self_attn.kv_a_layernorm.weight";
   spec.names.kv_expand = "layers.{}.self_attn.kv_b_proj.weight";
+  spec.names.key_expand = "layers.{}.self_attn.k_b_proj.weight";
+  spec.names.value_expand = "layers.{}.self_attn.v_b_proj.weight";
   spec.latent_attention = true;
   spec.experts = {.spellings = with_shared(qwen_spellings(), "layers.{}.mlp.shared_experts.gate_proj.weight",
                                            "layers.{}.mlp.shared_experts.up_proj.weight",
@@ -140,6 +153,7 @@ ArchitectureSpec deepseek_v2() {
   ArchitectureSpec spec = deepseek();
   spec.name = "deepseek_v2";
   spec.model_types = {"deepseek_v2"};
+  spec.gguf = {.architecture = "deepseek2"};
   return spec;
 }
 
@@ -147,6 +161,7 @@ ArchitectureSpec deepseek_v3() {
   ArchitectureSpec spec = deepseek();
   spec.name = "deepseek_v3";
   spec.model_types = {"deepseek_v3"};
+  spec.gguf = {.architecture = "deepseek2", .when = {"expert_gating_func", "2"}};
   spec.fixed = {{"rope_interleave", "true"}};
   spec.experts.score = RouterScore::kSigmoid;
   spec.experts.group_score = GroupScore::kSumOfLargest;

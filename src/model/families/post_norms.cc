@@ -17,6 +17,7 @@ ArchitectureSpec gemma() {
                        .names = llama_names()};
   // The first files say hidden_act gelu and mean the other one.
   row.keys.activation = {"hidden_activation"};
+  row.gguf = {.architecture = "gemma"};
   return row;
 }
 
@@ -34,6 +35,7 @@ ArchitectureSpec gemma2() {
   row.scales = {.attention_root = "query_pre_attn_scalar",
                 .attention_soft_cap = "attn_logit_softcapping",
                 .logit_soft_cap = "final_logit_softcapping"};
+  row.gguf = {.architecture = "gemma2", .root_by_width_layers = 46};
   return row;
 }
 
@@ -50,6 +52,9 @@ ArchitectureSpec gemma3() {
   row.default_max_positions = 131072;
   row.fixed = {{"use_bidirectional_attention", "false"}};
   row.keys.window_pattern = {"sliding_window_pattern", "_sliding_window_pattern"};
+  row.gguf = {.architecture = "gemma3",
+              .settings = {{"rope.freq_base_swa", "rope_local_base_freq"}},
+              .root_by_width_layers = 62};
   return row;
 }
 
@@ -66,6 +71,7 @@ ArchitectureSpec olmo2() {
   row.names.ffn_post_norm = "layers.{}.post_feedforward_layernorm.weight";
   row.names.query_norm = "layers.{}.self_attn.q_norm.weight";
   row.names.key_norm = "layers.{}.self_attn.k_norm.weight";
+  row.gguf = {.architecture = "olmo2"};
   return row;
 }
 
@@ -77,6 +83,7 @@ ArchitectureSpec exaone4() {
   row.biases = {};
   row.rotary = RotaryRule::kWindowedLayers;
   row.window = WindowRule::kPattern;
+  row.gguf = {.architecture = "exaone4"};
   return row;
 }
 
@@ -93,6 +100,7 @@ ArchitectureSpec glm4() {
   row.names.ffn_post_norm = "layers.{}.post_mlp_layernorm.weight";
   row.names.gate = {};
   row.names.up = "layers.{}.mlp.gate_up_proj.weight";
+  row.gguf = {.architecture = "glm4"};
   return row;
 }
 
