@@ -18,6 +18,7 @@
 #include "analysis/scan.h"
 #include "analysis/trigger_inputs.h"
 #include "base/error.h"
+#include "forward/transformer.h"
 #include "lineage/unrelated_pairs.h"
 #include "report/figures.h"
 #include "synthesis/phantom.h"
@@ -173,9 +174,10 @@ Candidates candidates_of(const fs::path& path, const std::string& text) {
   const Signature signature = compute_signature(model, tokenizer.get(), {});
   Candidates found{signature.left, signature.ffn_left, Matrix(signature.layers, signature.hidden_size),
                    Matrix(1, signature.hidden_size)};
+  const Transformer transformer(model);
   for (Index i = 0; i < signature.layers; ++i) {
     const LinearizedLayer layer(model.layer(i), model.config(), {});
-    const TriggerInputs inputs = find_trigger_inputs(layer, model.config(), {}, {}, 1);
+    const TriggerInputs inputs = find_trigger_inputs(transformer, i, layer, {}, {}, 1);
     std::ranges::copy(inputs.maximiser.output, found.maximiser.row(i).begin());
   }
   ScanOptions options;
