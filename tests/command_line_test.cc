@@ -156,6 +156,21 @@ TEST_F(CommandLine, InspectListsWhatTheCheckpointHolds) {
   EXPECT_EQ(listed["usable"], true);
 }
 
+TEST_F(CommandLine, InspectOfAConfigurationAloneSaysThatWeightsAreMissing) {
+  phantom();
+  const json whole = json::parse(run({"inspect", "phantom", "--json"}).out);
+  fs::remove(folder_ / "phantom/model.safetensors");
+  const Outcome outcome = run({"inspect", "phantom", "--tensors"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  for (const char* part : {"llama", "No weights", "model.layers.0.self_attn.q_proj.weight", "Not usable"})
+    EXPECT_THAT(outcome.out, HasSubstr(part));
+  const json listed = json::parse(run({"inspect", "phantom", "--json"}).out);
+  EXPECT_EQ(listed["weights"], false);
+  EXPECT_EQ(listed["fingerprint"], nullptr);
+  EXPECT_EQ(listed["parameters"], whole["parameters"]);
+  EXPECT_EQ(run({"scan", "phantom"}).exit_code, 3);
+}
+
 TEST_F(CommandLine, APhantomIsTheSameBytesForTheSameSeedAndOthersForAnother) {
   phantom();
   for (const char* seed : {"3", "4"})

@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/files.h"
+#include "checkpoint/safetensors.h"
+#include "checkpoint/test_files.h"
 #include "hub/test_hub.h"
 #include "program.h"
 
@@ -80,6 +82,27 @@ TEST_F(HubCommand, HfAddressFetchesWhatIsMissing) {
   EXPECT_EQ(inspect.exit_code, 0) << inspect.err;
   EXPECT_THAT(inspect.out, HasSubstr("llama"));
   EXPECT_GT(hub_.count("/cdn/org/phantom/model.safetensors"), 0);
+}
+
+TEST_F(HubCommand, AnAdapterOfTheHubIsFetchedAndMerged) {
+  const auto config = nlohmann::json::parse(read_file(phantom() / "config.json"));
+  const Index d = config["hidden_size"];
+  const fs::path adapter = folder_ / "adapter";
+  make_folder(adapter);
+  write_file(adapter / "adapter_config.json", R"({"peft_type": "LORA", "r": 1, "lora_alpha": 2})");
+  const std::string module = "base_model.model.model.layers.0.self_attn.o_proj.lora_";
+  write_safetensors(adapter / "adapter_model.safetensors",
+                    {testing_files::counting_tensor(module + "A.weight", {1, d}),
+                     testing_files::counting_tensor(module + "B.weight", {d, 1})});
+  hub_.add_folder("org/adapter", adapter);
+  const Outcome local = run({"inspect", phantom().string(), "--adapter", adapter.string()});
+  ASSERT_EQ(local.exit_code, 0) << local.err;
+  const Outcome fetched = run({"inspect", "hf://org/phantom", "--adapter", "hf://org/adapter"});
+  ASSERT_EQ(fetched.exit_code, 0) << fetched.err;
+  const auto line = [](const std::string& out) { return out.substr(out.find("fingerprint"), 90); };
+  EXPECT_EQ(line(fetched.out), line(local.out));
+  EXPECT_NE(line(fetched.out), line(run({"inspect", phantom().string()}).out));
+  expect_refused(3, {"inspect", phantom().string(), "--adapter", "hf://org/none"}, "org/none");
 }
 
 TEST_F(HubCommand, TrainingFollowsTheRevisionsAPatternMatches) {
@@ -183,6 +206,17 @@ TEST_F(HubCommand, AnotherArchiveThanThePublishedOneIsNoWikitext) {
             .dataset = true,
             .files = {{"wikitext-2-raw-v1.zip", {"PK something else", true}}}});
   expect_refused(3, {"download", "wikitext-2-raw"}, "not the one that was published");
+}
+
+TEST_F(HubCommand, DownloadOfWikitext2IsBothTexts) {
+  for (const char* text : {"wikitext-2-raw/wiki.test.raw", "wikitext-2-v1/wiki.test.tokens"}) {
+    make_folder((folder_ / "home/assets/defectoscope" / text).parent_path());
+    write_file(folder_ / "home/assets/defectoscope" / text, "there");
+  }
+  const Outcome both = run({"download", "wikitext-2"});
+  EXPECT_EQ(both.exit_code, 0) << both.err;
+  EXPECT_THAT(both.out, AllOf(HasSubstr("wiki.test.raw\n"), HasSubstr("wiki.test.tokens\n")));
+  EXPECT_TRUE(hub_.seen().empty()) << "what is there is not fetched again";
 }
 
 }  // namespace

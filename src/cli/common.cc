@@ -37,7 +37,8 @@ void add_model(CLI::App& command, CommonOptions& options, bool optional) {
       ->type_name("NAME");
   command
       .add_option("--adapter", options.adapter,
-                  "A LoRA adapter, as PEFT saves one (adapter_config.json and weights): merged on reading")
+                  "A LoRA adapter, as PEFT saves one (adapter_config.json and weights), or hf://org/name: "
+                  "merged on reading")
       ->type_name("DIR");
 }
 
@@ -118,7 +119,9 @@ Model open_model(const CommonOptions& options) {
 }
 
 OpenOptions open_options(const CommonOptions& options) {
-  return {.family = options.family, .adapter = options.adapter};
+  return {.family = options.family,
+          .adapter = is_hub_address(options.adapter) ? hub_model(options.adapter)
+                                                     : std::filesystem::path(options.adapter)};
 }
 
 }  // namespace defectoscope

@@ -85,7 +85,9 @@ bool add_weights(const std::vector<std::string>& paths, const std::string& repo,
                        [](const std::string& path) { return path.ends_with(".gguf"); });
   if (gguf.size() > 1) nothing("several GGUF files", "one, chosen with --include", repo, gguf);
   chosen.files.insert(chosen.files.end(), gguf.begin(), gguf.end());
-  return !gguf.empty() || has("adapter_model.safetensors");
+  if (has("adapter_model.safetensors")) return true;
+  if (has("adapter_model.bin")) chosen.files.emplace_back("adapter_model.bin");
+  return !gguf.empty() || has("adapter_model.bin");
 }
 
 }  // namespace

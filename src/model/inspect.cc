@@ -4,7 +4,10 @@
 #include <map>
 #include <set>
 
+#include "base/files.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/tensor_set.h"
+#include "model/language_part.h"
 #include "model/model_files.h"
 #include "model/tensor_plan.h"
 
@@ -12,6 +15,8 @@ namespace defectoscope {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr const char* kConfigName = "config.json";
 
 Index bytes_of(const StoredTensor& stored, const Tensor& made) {
   auto bytes = static_cast<Index>(stored.bytes.size());
@@ -24,7 +29,9 @@ void compare(const std::vector<TensorSlot>& plan, const Checkpoint& checkpoint, 
   for (const TensorSlot& slot : plan) {
     const std::optional<Tensor> tensor = checkpoint.describe(slot.name);
     if (!tensor) {
-      if (slot.required) result.missing.push_back({slot.name, slot.shape});
+      if (!slot.required) continue;
+      result.missing.push_back({slot.name, slot.shape});
+      if (!result.weights) result.parameters += Tensor{{}, {}, slot.shape, {}, {}}.elements();
       continue;
     }
     if (tensor->shape != slot.shape) result.mismatched.push_back({slot.name, slot.shape, tensor->shape});
@@ -55,12 +62,28 @@ void list_tensors(const std::vector<TensorSlot>& plan, const Checkpoint& checkpo
   }
 }
 
+/// A Hugging Face folder before its weights are fetched.
+bool is_config_alone(const fs::path& path) {
+  if (!fs::exists(path / kConfigName) || has_weights(path)) return false;
+  return std::ranges::none_of(fs::directory_iterator(path),
+                              [](const auto& entry) { return entry.path().extension() == ".gguf"; });
+}
+
+ModelFiles open_config_alone(const fs::path& path, std::string_view family) {
+  const std::string file = (path / kConfigName).string();
+  std::string text = read_file(file);
+  if (std::optional<std::string> language = language_config(text, file)) text = std::move(*language);
+  return {parse_config(text, file, family), std::make_shared<const TensorSet>()};
+}
+
 }  // namespace
 
 Inspection inspect_model(const fs::path& path, bool full_hash, const OpenOptions& options) {
-  const auto [config, checkpoint, tokenizer] = open_model_files(path, options);
+  const auto [config, checkpoint, tokenizer] =
+      is_config_alone(path) ? open_config_alone(path, options.family) : open_model_files(path, options);
   Inspection result;
   result.config = config;
+  result.weights = !checkpoint->names().empty();
   result.family = result.config.architecture->name;
   const std::string_view prefix = find_prefix(*result.config.architecture, *checkpoint);
   const std::vector<TensorSlot> plan = tensor_plan(result.config, prefix, *checkpoint);
@@ -73,7 +96,7 @@ Inspection inspect_model(const fs::path& path, bool full_hash, const OpenOptions
     if (fs::exists(path / name)) result.tokenizer_files.emplace_back(name);
   if (!tokenizer.empty() && result.tokenizer_files.empty())
     result.tokenizer_files.push_back(tokenizer.filename().string());
-  result.fingerprint = fingerprint(*checkpoint, full_hash);
+  if (result.weights) result.fingerprint = fingerprint(*checkpoint, full_hash);
   return result;
 }
 

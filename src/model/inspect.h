@@ -14,7 +14,8 @@ namespace defectoscope {
 struct Inspection {
   ModelConfig config;
   std::string family;       ///< the architecture row's name
-  std::string fingerprint;  ///< see fingerprint()
+  std::string fingerprint;  ///< see fingerprint(); empty without weights
+  bool weights = true;      ///< false: config.json alone, whose tensors are all missing
 
   struct TensorInfo {
     std::string name;
@@ -31,8 +32,9 @@ struct Inspection {
     Index bytes = 0;  ///< in the files
   };
   std::vector<FormatCount> dtypes;  ///< of the model's own tensors, most parameters first
-  Index parameters = 0;             ///< elements of the model's own tensors; tied ones count once
-  Index bytes = 0;                  ///< of all tensors in the files
+  /// Elements of the model's own tensors; tied ones count once. Without weights, of those it must have.
+  Index parameters = 0;
+  Index bytes = 0;  ///< of all tensors in the files
 
   struct File {
     std::filesystem::path path;
@@ -61,8 +63,8 @@ struct Inspection {
 };
 
 /// Reads config, headers and the fingerprint's samples (all data with `full_hash`), so that 13.5 GB cost a
-/// fraction of a second. Throws Error(kBadInput) where the configuration
-/// or a header cannot be read.
+/// fraction of a second. A folder with a config.json alone is inspected too. Throws Error(kBadInput) where
+/// the configuration or a header cannot be read.
 Inspection inspect_model(const std::filesystem::path& path, bool full_hash = false,
                          const OpenOptions& options = {});
 

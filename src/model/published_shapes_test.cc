@@ -7,7 +7,9 @@
 #include <set>
 
 #include "base/files.h"
+#include "checkpoint/test_files.h"
 #include "model/config.h"
+#include "model/inspect.h"
 #include "model/tensor_plan.h"
 
 namespace defectoscope {
@@ -40,6 +42,23 @@ TEST(PublishedShapes, HaveAsManyParametersAsTheirPublishersCount) {
     EXPECT_EQ(parameters(config, model.value("optional", std::vector<std::string>{})),
               model["parameters"].get<Index>())
         << model["name"];
+  }
+}
+
+TEST(PublishedShapes, AreInspectedWithoutWeights) {
+  const testing_files::TemporaryFolder folder;
+  for (const json& model : published()) {
+    SCOPED_TRACE(model["name"]);
+    write_file(folder / "config.json", model["config"].dump());
+    const Inspection found = inspect_model(folder.path());
+    EXPECT_FALSE(found.weights);
+    EXPECT_FALSE(found.usable());
+    EXPECT_EQ(found.fingerprint, "");
+    const ModelConfig& config = found.config;
+    ASSERT_FALSE(found.missing.empty());
+    EXPECT_EQ(found.missing.front().shape, (std::vector{config.vocab_size, config.embedding_size}));
+    const auto counted = model["parameters"].get<Index>();
+    EXPECT_TRUE(model.contains("optional") ? found.parameters < counted : found.parameters == counted);
   }
 }
 

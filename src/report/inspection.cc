@@ -94,8 +94,11 @@ std::string inspection_text(const Inspection& i, bool tensors) {
     line("file", fmt::format("{}, {}", file.path.filename().string(), gigabytes(file.bytes)));
   line("tokenizer",
        i.tokenizer_files.empty() ? "none found" : fmt::format("{}", fmt::join(i.tokenizer_files, ", ")));
-  line("fingerprint", i.fingerprint);
-  if (!i.missing.empty())
+  if (i.weights) line("fingerprint", i.fingerprint);
+  if (!i.weights)
+    text += fmt::format("\nNo weights: the folder has a config.json alone. It calls for {} tensors{}\n",
+                        i.missing.size(), tensors ? ":" : "; --tensors lists them.");
+  else if (!i.missing.empty())
     text += fmt::format("\nMissing tensors: {}\n", i.missing.size()) +
             some(i.missing, [](const auto& m) { return m.name + " " + shape_text(m.shape); });
   if (!i.mismatched.empty())
@@ -110,6 +113,9 @@ std::string inspection_text(const Inspection& i, bool tensors) {
   if (!i.unknown.empty())
     text += fmt::format("\nTensors unknown to the family (ignored): {}\n", i.unknown.size()) +
             some(i.unknown, [](const auto& name) { return name; });
+  if (tensors && !i.weights)
+    for (const auto& tensor : i.missing)
+      text += fmt::format("{:<20}{}\n", shape_text(tensor.shape), tensor.name);
   text += i.usable() ? "\nComplete: `scan` can read it.\n" : "\nNot usable: `scan` would refuse it.\n";
   if (tensors)
     for (const auto& tensor : i.tensors)
@@ -137,7 +143,8 @@ std::string inspection_json(const Inspection& i) {
                      {"program", {{"name", "defectoscope"}, {"version", kVersion}}},
                      {"family", i.family},
                      {"model_type", c.model_type},
-                     {"fingerprint", i.fingerprint},
+                     {"fingerprint", i.weights ? Json(i.fingerprint) : Json()},
+                     {"weights", i.weights},
                      {"layers", c.layers},
                      {"hidden_size", c.hidden_size},
                      {"heads", c.heads},

@@ -110,8 +110,8 @@ void convert_to_f32(DType dtype, const std::byte* data, Index count, float* out)
     case DType::kF64:
       for (Index i = 0; i < count; ++i) out[i] = static_cast<float>(load<double>(data, i));
       return;
-    case DType::kF32:
-      std::memcpy(out, data, static_cast<std::size_t>(count) * sizeof(float));
+    case DType::kF32:  // memcpy takes no null, not even for nothing
+      if (count > 0) std::memcpy(out, data, static_cast<std::size_t>(count) * sizeof(float));
       return;
     case DType::kF16:
       for (Index i = 0; i < count; ++i) out[i] = f16_to_f32(load<std::uint16_t>(data, i));

@@ -77,5 +77,10 @@ TEST(AsWeightMatrix, RefusesOtherRanksAndIntegers) {
   EXPECT_THROW(as_weight_matrix(tensor), Error);
 }
 
+TEST(Tensor, OfNothingIsNoValues) {
+  for (const DType type : {DType::kF32, DType::kF16, DType::kBF16})
+    EXPECT_TRUE(to_f32(Tensor{"nothing", type, {0, 4}, nullptr, nullptr}).empty());
+}
+
 }  // namespace
 }  // namespace defectoscope
