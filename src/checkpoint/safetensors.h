@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -18,13 +19,17 @@ class SafetensorsFile {
   /// JSON, duplicate keys, unknown dtype, negative or overflowing shape, offsets out of range, overlapping or
   /// not matching dtype and shape, truncated data.
   static std::shared_ptr<const SafetensorsFile> open(const std::filesystem::path& path);
+  /// The same of a file's bytes in memory, which `owner` keeps alive; `name` is what messages call it.
+  static std::shared_ptr<const SafetensorsFile> read(std::span<const std::byte> bytes,
+                                                     const std::shared_ptr<const void>& owner,
+                                                     const std::filesystem::path& name);
 
   const std::map<std::string, Tensor, std::less<>>& tensors() const { return tensors_; }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
-  const std::filesystem::path& path() const { return file_->path(); }
+  const std::filesystem::path& path() const { return path_; }
 
  private:
-  std::shared_ptr<const MappedFile> file_;
+  std::filesystem::path path_;
   std::map<std::string, Tensor, std::less<>> tensors_;
   std::map<std::string, std::string> metadata_;
 };
@@ -55,5 +60,8 @@ class SafetensorsWriter {
 /// Small tensors in one call.
 void write_safetensors(const std::filesystem::path& path, const std::vector<Tensor>& tensors,
                        const std::map<std::string, std::string>& metadata = {});
+/// What that file would hold.
+std::string safetensors_bytes(const std::vector<Tensor>& tensors,
+                              const std::map<std::string, std::string>& metadata = {});
 
 }  // namespace defectoscope

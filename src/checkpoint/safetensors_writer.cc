@@ -1,3 +1,4 @@
+#include <cstring>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <stdexcept>
@@ -28,15 +29,29 @@ std::string header_text(const std::vector<SafetensorsWriter::Entry>& entries,
   return text;
 }
 
+/// The bytes before the data: the header's length, then the header.
+std::string head(const std::vector<SafetensorsWriter::Entry>& entries,
+                 const std::map<std::string, std::string>& metadata, Index& data_size) {
+  const std::string text = header_text(entries, metadata, data_size);
+  const std::uint64_t length = text.size();
+  std::string bytes(sizeof length, '\0');
+  std::memcpy(bytes.data(), &length, sizeof length);
+  return bytes + text;
+}
+
+std::vector<SafetensorsWriter::Entry> entries_of(const std::vector<Tensor>& tensors) {
+  std::vector<SafetensorsWriter::Entry> entries;
+  entries.reserve(tensors.size());
+  for (const Tensor& tensor : tensors) entries.push_back({tensor.name, tensor.dtype, tensor.shape});
+  return entries;
+}
+
 }  // namespace
 
 SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path, const std::vector<Entry>& entries,
                                      const std::map<std::string, std::string>& metadata)
     : file_(path) {
-  const std::string text = header_text(entries, metadata, expected_);
-  const std::uint64_t length = text.size();
-  file_.write(std::as_bytes(std::span(&length, 1)));
-  file_.write(text);
+  file_.write(head(entries, metadata, expected_));
 }
 
 void SafetensorsWriter::append(std::span<const std::byte> bytes) {
@@ -53,12 +68,19 @@ void SafetensorsWriter::commit() {
 
 void write_safetensors(const std::filesystem::path& path, const std::vector<Tensor>& tensors,
                        const std::map<std::string, std::string>& metadata) {
-  std::vector<SafetensorsWriter::Entry> entries;
-  entries.reserve(tensors.size());
-  for (const Tensor& tensor : tensors) entries.push_back({tensor.name, tensor.dtype, tensor.shape});
-  SafetensorsWriter writer(path, entries, metadata);
+  SafetensorsWriter writer(path, entries_of(tensors), metadata);
   for (const Tensor& tensor : tensors) writer.append({tensor.data, static_cast<std::size_t>(tensor.bytes())});
   writer.commit();
+}
+
+std::string safetensors_bytes(const std::vector<Tensor>& tensors,
+                              const std::map<std::string, std::string>& metadata) {
+  Index data_size = 0;
+  std::string bytes = head(entries_of(tensors), metadata, data_size);
+  bytes.reserve(bytes.size() + static_cast<std::size_t>(data_size));
+  for (const Tensor& tensor : tensors)
+    bytes.append(reinterpret_cast<const char*>(tensor.data), static_cast<std::size_t>(tensor.bytes()));
+  return bytes;
 }
 
 }  // namespace defectoscope

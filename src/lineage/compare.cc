@@ -6,7 +6,6 @@
 #include <cmath>
 #include <limits>
 #include <numbers>
-#include <numeric>
 
 #include "analysis/angle.h"
 #include "base/error.h"
@@ -22,10 +21,6 @@ namespace {
 
 constexpr Index kClosestPairs = 8;
 const double kLogRelated = std::log(1e-4), kLogSuspicious = std::log(0.01);
-
-ComparedModel compared_model(const Signature& s) {
-  return {s.model, s.family, s.fingerprint, s.hidden_size, s.layers, s.tokens()};
-}
 
 bool exists(std::span<const float> direction) { return norm(direction) > 0; }
 
@@ -192,6 +187,10 @@ Verdict verdict_of(const Comparison& comparison) {
 
 }  // namespace
 
+ComparedModel compared_model(const Signature& s) {
+  return {s.model, s.family, s.fingerprint, s.hidden_size, s.layers, s.tokens()};
+}
+
 std::string evidence_name(EvidenceKind kind) {
   switch (kind) {
     case EvidenceKind::kLayers:
@@ -282,6 +281,22 @@ Comparison compare(const Signature& a, const Signature& b, std::span<const Empir
   conclude(comparison, null);
   if (comparison.verdict == Verdict::kRelated || comparison.verdict == Verdict::kSameWeights)
     comparison.alignment = align_layers(a, b);
+  return comparison;
+}
+
+std::optional<double> smallest_distance(const Comparison& comparison) {
+  std::optional<double> smallest;
+  for (const Evidence& e : comparison.evidence)
+    if (e.compared() && e.kind != EvidenceKind::kAnyLayers && e.kind != EvidenceKind::kGram &&
+        e.kind != EvidenceKind::kSpectrum)
+      smallest = std::min(e.distance_degrees, smallest.value_or(90));
+  return smallest;
+}
+
+Comparison among(Comparison comparison, Index models) {
+  if (comparison.log_p)
+    comparison.log_p = std::min(0.0, *comparison.log_p + std::log(static_cast<double>(models)));
+  comparison.verdict = verdict_of(comparison);
   return comparison;
 }
 

@@ -70,6 +70,8 @@ struct ComparedModel {
   Index hidden_size = 0, layers = 0, tokens = 0;
 };
 
+ComparedModel compared_model(const Signature& signature);
+
 struct Comparison {
   ComparedModel a, b;
   SignatureForm form = SignatureForm::kCanonical;
@@ -98,5 +100,10 @@ void conclude(Comparison& comparison, std::span<const EmpiricalNull> null);
 Comparison compare(const Signature& a, const Signature& b);
 /// The same against another null; an empty one leaves the laws alone.
 Comparison compare(const Signature& a, const Signature& b, std::span<const EmpiricalNull> null);
+/// The same where it is one of `models` comparisons: log_p is min(1, models · p), and the verdict follows it.
+Comparison among(Comparison comparison, Index models);
+/// The smallest Evidence::distance_degrees of the kinds compared that have one of same-numbered layers; none
+/// where nothing was.
+std::optional<double> smallest_distance(const Comparison& comparison);
 
 }  // namespace defectoscope

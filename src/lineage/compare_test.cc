@@ -177,6 +177,15 @@ TEST(Compare, LayersWithoutADirectionAreLeftOut) {
   EXPECT_TRUE(std::isnan(e.angles_degrees[5]));
 }
 
+TEST(Compare, AmongManyModelsTheSameEvidenceIsWorthLess) {
+  const Comparison alone = compared("llama-base", "llama-base-ckpt-400");  // p = 5e-7
+  EXPECT_EQ(among(alone, 1).verdict, Verdict::kRelated);
+  EXPECT_NEAR(*among(alone, 1000).log_p, *alone.log_p + std::log(1000), 1e-9);
+  EXPECT_EQ(among(alone, 1000).verdict, Verdict::kSuspicious);
+  EXPECT_EQ(*among(alone, 100'000'000).log_p, 0);
+  EXPECT_EQ(among(alone, 100'000'000).verdict, Verdict::kNoEvidence);
+}
+
 TEST(Compare, RefusesToMixForms) {
   Signature paper = signature_of("llama-base");
   paper.form = SignatureForm::kPaper;

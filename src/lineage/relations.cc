@@ -13,15 +13,6 @@ constexpr double kNotCompared = 90;
 constexpr std::size_t kBlendNeighbours = 8;
 const double kLogRelated = std::log(1e-4);
 
-std::optional<double> smallest_distance(const Comparison& comparison) {
-  std::optional<double> smallest;
-  for (const Evidence& e : comparison.evidence)
-    if (e.compared() && e.kind != EvidenceKind::kAnyLayers && e.kind != EvidenceKind::kGram &&
-        e.kind != EvidenceKind::kSpectrum)
-      smallest = std::min(e.distance_degrees, smallest.value_or(kNotCompared));
-  return smallest;
-}
-
 Pair held_against(const std::vector<Signature>& signatures, Index a, Index b, double log_pairs) {
   Pair pair{.a = a, .b = b, .comparison = {}, .distance_degrees = {}, .log_p = {}};
   pair.comparison = compare(signatures[static_cast<std::size_t>(a)], signatures[static_cast<std::size_t>(b)]);

@@ -8,6 +8,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "base/sha256.h"
 #include "base/version.h"
 #include "checkpoint/safetensors.h"
@@ -79,7 +80,8 @@ std::string checksum(const Metadata& metadata, const Tensors& tensors) {
 /// The file as it is read: every question names it.
 class Reader {
  public:
-  explicit Reader(const fs::path& path) : file_(SafetensorsFile::open(path)), path_(path.string()) {}
+  explicit Reader(std::shared_ptr<const SafetensorsFile> file)
+      : file_(std::move(file)), path_(file_->path().string()) {}
 
   void check_kind() const {
     const auto format = file_->metadata().find("format");
@@ -169,9 +171,15 @@ class Reader {
   std::string path_;
 };
 
+Signature read(const Reader& reader);
+
 }  // namespace
 
 void write_signature(const Signature& signature, const fs::path& path) {
+  write_file(path, signature_bytes(signature));
+}
+
+std::string signature_bytes(const Signature& signature) {
   Metadata metadata{{"format", kFormat},
                     {"version", std::to_string(kSignatureVersion)},
                     {"program", fmt::format("defectoscope {}", kVersion)},
@@ -203,11 +211,19 @@ void write_signature(const Signature& signature, const fs::path& path) {
   std::map<std::string, Tensor> tensors;
   for (const Tensor& tensor : list) tensors.emplace(tensor.name, tensor);
   metadata["sha256"] = checksum(metadata, tensors);
-  write_safetensors(path, list, metadata);
+  return safetensors_bytes(list, metadata);
 }
 
-Signature read_signature(const fs::path& path) {
-  const Reader reader(path);
+Signature read_signature(const fs::path& path) { return read(Reader(SafetensorsFile::open(path))); }
+
+Signature signature_of_bytes(std::string bytes, const std::string& name) {
+  const auto owner = std::make_shared<const std::string>(std::move(bytes));
+  return read(Reader(SafetensorsFile::read(std::as_bytes(std::span(*owner)), owner, name)));
+}
+
+namespace {
+
+Signature read(const Reader& reader) {
   reader.check_kind();
   Signature signature;
   const std::string& form = reader.text("form");
@@ -248,6 +264,8 @@ Signature read_signature(const fs::path& path) {
   }
   return signature;
 }
+
+}  // namespace
 
 bool is_signature_file(const fs::path& path) {
   if (path.extension() != ".safetensors" || !fs::is_regular_file(path)) return false;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 
 #include "lineage/signature.h"
 
@@ -18,6 +19,10 @@ void write_signature(const Signature& signature, const std::filesystem::path& pa
 /// of a newer schema, changed since it was written (checksum), tensors missing or of another shape than the
 /// metadata says, directions that are not finite or not of unit length.
 Signature read_signature(const std::filesystem::path& path);
+
+/// What write_signature writes, and read_signature of it; `name` is what messages call it.
+std::string signature_bytes(const Signature& signature);
+Signature signature_of_bytes(std::string bytes, const std::string& name);
 
 /// Whether a file says that it is a signature; reads its header only. False for folders and other formats.
 bool is_signature_file(const std::filesystem::path& path);

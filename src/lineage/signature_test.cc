@@ -226,6 +226,13 @@ TEST_F(DamagedSignature, TruncatedIsRefusedWhereverItIsCut) {
     EXPECT_THAT(message_after(bytes_.substr(0, size)), HasSubstr("x.sig.safetensors")) << size;
 }
 
+TEST_F(DamagedSignature, InMemoryTheSameBytesAreReadAndRefusedAlike) {
+  EXPECT_EQ(signature_bytes(large_signature(3, 16, 40)), bytes_);
+  expect_same(signature_of_bytes(bytes_, "stored").left, read_signature(path_).left);
+  EXPECT_THAT(bad_input_message([&] { signature_of_bytes(bytes_.substr(0, bytes_.size() - 1), "stored"); }),
+              HasSubstr("stored"));
+}
+
 TEST_F(DamagedSignature, ANewerSchemaIsNamed) {
   EXPECT_THAT(message_after(replaced("\"version\":\"2\"", "\"version\":\"7\"")),
               testing::AllOf(HasSubstr("newer schema"), HasSubstr("7"), HasSubstr("update defectoscope")));
