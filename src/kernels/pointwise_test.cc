@@ -4,6 +4,7 @@
 #include <functional>
 #include <limits>
 
+#include "kernels/sign_bits.h"
 #include "kernels/test_support.h"
 
 namespace defectoscope {
@@ -217,6 +218,31 @@ TEST(Sums, DotAndNormAreSummedInDouble) {
     x[0] = 1e9f;
     EXPECT_EQ(dot(x, std::vector<float>(x.size(), 1.0f)), 1e9 + 1e5);
   });
+}
+
+TEST(SignBits, FarthestFromHalfIsThatOfThePlainLoop) {
+  std::mt19937_64 generator(11);
+  for (const std::size_t rows : {1u, 2u, 3u, 7u, 32u}) {
+    std::vector<std::uint64_t> a(kSignWords * rows), b(kSignWords * 5);
+    for (auto* words : {&a, &b})
+      for (std::uint64_t& word : *words) word = generator();
+    const auto plain = [&] {
+      int farthest = 0;
+      for (std::size_t i = 0; i < a.size(); i += kSignWords)
+        for (std::size_t k = 0; k < b.size(); k += kSignWords) {
+          int same = 0;
+          for (std::size_t bit = 0; bit < 128; ++bit)
+            same += ((a[i + bit / 64] >> bit % 64) & 1) == ((b[k + bit / 64] >> bit % 64) & 1) ? 1 : -1;
+          farthest = std::max(farthest, std::abs(same));
+        }
+      return farthest;
+    };
+    on_every_target([&] { EXPECT_EQ(farthest_from_half(a, b), plain()) << rows; });
+    a[a.size() - 2] = ~b[0];
+    a[a.size() - 1] = ~b[1];  // the same line with the other sign
+    on_every_target([&] { EXPECT_EQ(farthest_from_half(a, b), 128) << rows; });
+  }
+  EXPECT_EQ(farthest_from_half({}, std::vector<std::uint64_t>(2)), 0);
 }
 
 }  // namespace
