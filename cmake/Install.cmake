@@ -1,7 +1,7 @@
 # What `make install` installs: program, library, headers, CMake package, default model, man page, completion.
 include(CMakePackageConfigHelpers)
 
-foreach(module report synthesis quantize reproduce hub lineage)
+foreach(module report synthesis quantize reproduce hub lineage registry)
   defectoscope_closure(${module} targets libs)
   list(APPEND library_targets ${targets})
   list(APPEND library_libs ${libs})

@@ -77,12 +77,14 @@ function(defectoscope_program target module)
   target_link_libraries(${target} PRIVATE defectoscope_flags OpenMP::OpenMP_CXX ${libs})
 endfunction()
 
-# <module>_test from the *_test.cc named.
+# <module>_test from the *_test.cc named. Tests with TOGETHER in the names of their suites run in one process, as one
+# test: what they share is set up once.
 function(defectoscope_test module)
+  cmake_parse_arguments(T "" "TOGETHER" "" ${ARGN})
   if(NOT DEFECTOSCOPE_TESTS OR DEFECTOSCOPE_FUZZ)
     return()
   endif()
-  defectoscope_program(${module}_test ${module} ${ARGN})
+  defectoscope_program(${module}_test ${module} ${T_UNPARSED_ARGUMENTS})
   if(CMAKE_CURRENT_SOURCE_DIR MATCHES "^${PROJECT_SOURCE_DIR}/src/")
     add_dependencies(unit_tests ${module}_test)
   endif()
@@ -92,7 +94,14 @@ function(defectoscope_test module)
   target_compile_definitions(${module}_test PRIVATE
     DEFECTOSCOPE_SOURCE_DIR="${PROJECT_SOURCE_DIR}" DEFECTOSCOPE_BINARY_DIR="${PROJECT_BINARY_DIR}")
   # POST_BUILD discovery runs the program, which sanitizers make slow but not wrong.
-  gtest_discover_tests(${module}_test DISCOVERY_TIMEOUT 120 PROPERTIES TIMEOUT 900 LABELS "${module}")
+  set(apart)
+  if(T_TOGETHER)
+    set(apart TEST_FILTER "-*${T_TOGETHER}*")
+    add_test(NAME ${module}.${T_TOGETHER} COMMAND ${module}_test "--gtest_filter=*${T_TOGETHER}*")
+    set_tests_properties(${module}.${T_TOGETHER} PROPERTIES TIMEOUT 900 LABELS "${module}"
+                         SKIP_REGULAR_EXPRESSION "no server programs")
+  endif()
+  gtest_discover_tests(${module}_test ${apart} DISCOVERY_TIMEOUT 120 PROPERTIES TIMEOUT 900 LABELS "${module}")
 endfunction()
 
 # fuzz_<name> from SOURCES over MODULE (clang's libFuzzer).

@@ -48,7 +48,7 @@ TEST_F(CommandLine, VersionHelpAndManNameEverySubcommand) {
   EXPECT_EQ(help.exit_code, 0);
   EXPECT_EQ(man.exit_code, 0);
   for (const char* command : {"scan", "inspect", "phantom", "download", "completion", "signature", "compare",
-                              "lineage", "disguise", "reproduce"}) {
+                              "lineage", "registry", "disguise", "reproduce"}) {
     EXPECT_THAT(help.out, HasSubstr(command));
     EXPECT_THAT(man.out, HasSubstr(std::string(".SH ") + command));
     const Outcome own = run({command, "--help"});

@@ -141,5 +141,37 @@ TEST_F(LineageCommand, DisguiseWritesAModelThatCompareStillRecognizes) {
   EXPECT_FALSE(fs::exists(file("new")));
 }
 
+TEST_F(LineageCommand, RegistryAddsListsSearchesAndRemoves) {
+  const std::string place = file("new/registry.db");
+  const auto registry = [&](std::vector<std::string> arguments, const std::string& action) {
+    arguments.insert(arguments.begin(), {"registry", action, "--database", place});
+    return run_defectoscope(arguments);
+  };
+  EXPECT_EQ(registry({}, "list").exit_code, 3);  // there is none yet
+  ASSERT_EQ(run_defectoscope({"signature", zoo("llama-wide"), "-o", file("w.sig.safetensors")}).exit_code, 0);
+  const std::vector<std::string> both{zoo("llama-base-ft-lora"), file("w.sig.safetensors")};
+  const Outcome added = registry(both, "add");
+  ASSERT_EQ(added.exit_code, 0) << added.err;
+  EXPECT_EQ(added.out, "llama-base-ft-lora: added\nllama-wide: added\n");
+  EXPECT_THAT(registry(both, "add").out, HasSubstr("there already"));
+  EXPECT_THAT(registry({both[0], "--name", "copy"}, "add").out, HasSubstr("there as llama-base-ft-lora"));
+  const Outcome taken = registry({zoo("llama-seed2"), "--name", "llama-wide"}, "add");
+  EXPECT_EQ(taken.exit_code, 2);
+  EXPECT_THAT(taken.err, HasSubstr("--replace"));
+  EXPECT_EQ(registry({zoo("llama-seed2"), "--name", "seed2"}, "add").exit_code, 0);
+
+  EXPECT_EQ(json::parse(registry({"--json"}, "list").out)["models"].size(), 3u);
+  EXPECT_THAT(registry({"--csv"}, "list").out, HasSubstr("\nseed2,llama-seed2,llama,canonical,"));
+  const json found = json::parse(registry({zoo("llama-base"), "--json", "--top", "2"}, "search").out);
+  EXPECT_EQ(found["searched"], 3);
+  ASSERT_EQ(found["found"].size(), 2u);
+  for (const json& model : found["found"]) EXPECT_EQ(model["verdict"], "related");
+  EXPECT_THAT(registry({zoo("llama-base")}, "search").out, HasSubstr("no evidence of a common origin"));
+
+  EXPECT_EQ(registry({"seed2", "nobody"}, "remove").exit_code, 3);
+  EXPECT_EQ(registry({"seed2"}, "remove").out, "seed2: removed\n");
+  EXPECT_THAT(registry({}, "list").out, HasSubstr("2 models"));
+}
+
 }  // namespace
 }  // namespace defectoscope

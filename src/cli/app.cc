@@ -49,6 +49,7 @@ std::unique_ptr<CLI::App> make_app() {
   add_signature(*app);
   add_compare(*app);
   add_lineage(*app);
+  add_registry(*app);
   add_disguise(*app);
   add_completion(*app);
   add_man(*app);

@@ -39,6 +39,7 @@ void add_download(CLI::App& app);
 void add_signature(CLI::App& app);
 void add_compare(CLI::App& app);
 void add_lineage(CLI::App& app);
+void add_registry(CLI::App& app);
 void add_disguise(CLI::App& app);
 void add_completion(CLI::App& app);
 void add_man(CLI::App& app);

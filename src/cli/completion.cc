@@ -1,4 +1,5 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <sstream>
 
@@ -15,6 +16,7 @@ struct Flag {
   std::vector<std::string> choices;
 };
 
+/// A command's own, then those of its commands, each once.
 std::vector<Flag> flags_of(const CLI::App& app) {
   std::vector<Flag> flags;
   for (const CLI::Option* option : app.get_options()) {
@@ -33,6 +35,9 @@ std::vector<Flag> flags_of(const CLI::App& app) {
           {"--" + name, option->get_description(), option->get_items_expected_max() > 0, is_file, choices});
     }
   }
+  for (const CLI::App* inner : app.get_subcommands({}))
+    for (const Flag& flag : flags_of(*inner))
+      if (std::ranges::find(flags, flag.name, &Flag::name) == flags.end()) flags.push_back(flag);
   return flags;
 }
 
@@ -44,6 +49,13 @@ std::string join(const std::vector<std::string>& words) {
 
 std::vector<const CLI::App*> commands_of(const CLI::App& app) {
   return app.get_subcommands([](const CLI::App* command) { return !command->get_group().empty(); });
+}
+
+/// Names of a command's commands.
+std::vector<std::string> inner_commands(const CLI::App& command) {
+  std::vector<std::string> names;
+  for (const CLI::App* inner : command.get_subcommands({})) names.push_back(inner->get_name());
+  return names;
 }
 
 std::string bash_completion(const CLI::App& app) {
@@ -65,7 +77,11 @@ std::string bash_completion(const CLI::App& app) {
     }
   out << "  esac\n  case \"$command\" in\n";
   for (const CLI::App* command : commands_of(app)) {
-    out << "    " << command->get_name() << ") [[ $word == -* ]] && COMPREPLY=($(compgen -W \"";
+    out << "    " << command->get_name() << ") ";
+    if (const auto inner = inner_commands(*command); !inner.empty())
+      out << "[ \"$COMP_CWORD\" -eq 2 ] && COMPREPLY=($(compgen -W \"" << join(inner)
+          << " --help\" -- \"$word\")) && return; ";
+    out << "[[ $word == -* ]] && COMPREPLY=($(compgen -W \"";
     for (const Flag& flag : flags_of(*command)) out << flag.name << ' ';
     out << "\" -- \"$word\")) ;;\n";
   }
@@ -103,6 +119,8 @@ std::string zsh_completion(const CLI::App& app) {
         out << (flag.is_file ? ":file:_files" : ":value: ");
       out << "'";
     }
+    if (const auto inner = inner_commands(*command); !inner.empty())
+      out << " \\\n    '1:command:(" << join(inner) << ")'";
     out << " \\\n    '*:model:_files' ;;\n";
   }
   out << "esac\n";
@@ -119,6 +137,9 @@ std::string fish_completion(const CLI::App& app) {
   for (const CLI::App* command : commands_of(app)) {
     out << "complete -c defectoscope -n __fish_use_subcommand -a " << command->get_name() << " -d '"
         << fish_quoted(command->get_description()) << "'\n";
+    if (const auto inner = inner_commands(*command); !inner.empty())
+      out << "complete -c defectoscope -n '__fish_seen_subcommand_from " << command->get_name() << "' -a '"
+          << join(inner) << "'\n";
     for (const Flag& flag : flags_of(*command)) {
       out << "complete -c defectoscope -n '__fish_seen_subcommand_from " << command->get_name() << "' -l "
           << flag.name.substr(2) << (flag.takes_value ? " -r" : "");

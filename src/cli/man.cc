@@ -35,6 +35,16 @@ void write_options(const CLI::App& app, std::ostringstream& out) {
   }
 }
 
+/// A section, for a command of a command a part of it.
+void write_command(const CLI::App& command, const char* heading, const std::string& name,
+                   std::ostringstream& out) {
+  out << heading << " " << roff(name) << "\n" << roff(command.get_description()) << "\n";
+  write_options(command, out);
+  for (const CLI::App* inner : command.get_subcommands({}))
+    write_command(*inner, ".SS", name + " " + inner->get_name(), out);
+  if (!command.get_footer().empty()) out << ".PP\n" << roff(command.get_footer()) << "\n";
+}
+
 }  // namespace
 
 void add_man(CLI::App& app) {
@@ -50,11 +60,8 @@ void add_man(CLI::App& app) {
         << "[\\fIOPTIONS\\fR]\n.SH DESCRIPTION\n"
         << roff(all->get_description()) << "\n";
     for (const CLI::App* sub :
-         all->get_subcommands([](const CLI::App* s) { return !s->get_group().empty(); })) {
-      out << ".SH " << roff(sub->get_name()) << "\n" << roff(sub->get_description()) << "\n";
-      write_options(*sub, out);
-      if (!sub->get_footer().empty()) out << ".PP\n" << roff(sub->get_footer()) << "\n";
-    }
+         all->get_subcommands([](const CLI::App* s) { return !s->get_group().empty(); }))
+      write_command(*sub, ".SH", sub->get_name(), out);
     out << ".SH EXIT STATUS\n" << roff(all->get_footer()) << "\n";
     std::fputs(out.str().c_str(), stdout);
   });

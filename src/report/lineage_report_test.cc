@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "report/lineage_text.h"
+#include "report/registry_report.h"
 #include "report/relations_text.h"
 #include "report/test_schema.h"
 
@@ -75,6 +76,51 @@ TEST(LineageReport, TheDendrogramIsABridgeAStep) {
   EXPECT_EQ(bridges.y[0], 0);
   EXPECT_EQ(bridges.y[6], 90);  // the wide one cannot be compared
   EXPECT_TRUE(std::isnan(bridges.y[4]));
+}
+
+/// As a search of `models` models would find them.
+SearchResult search_result(const Signature& query, const std::vector<Signature>& models) {
+  SearchResult result;
+  result.query = compared_model(query);
+  result.searched = result.compared = std::ssize(models);
+  for (const Signature& model : models) {
+    const Comparison comparison = among(compare(query, model), result.searched);
+    result.found.push_back({model.model, comparison, smallest_distance(comparison)});
+  }
+  return result;
+}
+
+TEST(RegistrySearchReport, KeepsItsSchemaAndSaysWhatWasSearched) {
+  const SearchResult result = search_result(kA, {kA, kB, kWide});
+  EXPECT_EQ(schema_complaints(registry_search_json(result, "r.db"), "registry-search.schema.json"), "");
+  const Json json = Json::parse(registry_search_json(result, "r.db"));
+  EXPECT_EQ(json["found"][0]["verdict"], "same-weights");
+  EXPECT_TRUE(json["found"][2]["p_value"].is_null());
+  const std::string text = registry_search_text(result, "r.db");
+  EXPECT_THAT(text, HasSubstr("3 models searched, 3 compared"));
+  EXPECT_THAT(text, HasSubstr("the same weights: the fingerprints are equal"));
+  EXPECT_THAT(text, HasSubstr("not comparable"));
+  EXPECT_THAT(text, HasSubstr("Each p is corrected for 3 models searched."));
+  EXPECT_THAT(registry_search_csv(result),
+              HasSubstr("\n\"b,\"\"x\"\"\"," + verdict_name(result.found[1].comparison.verdict) + ",0,"));
+  EXPECT_THAT(registry_search_text({}, "r.db"), HasSubstr("nothing in it can be compared"));
+  EXPECT_EQ(schema_complaints(registry_search_json({}, "r.db"), "registry-search.schema.json"), "");
+}
+
+TEST(RegistryListReport, KeepsItsSchema) {
+  const std::vector<RegisteredModel> models{{.id = 1,
+                                             .name = "a, b",
+                                             .model = "a",
+                                             .family = "llama",
+                                             .fingerprint = std::string(64, 'f'),
+                                             .hidden_size = 64,
+                                             .layers = 6,
+                                             .tokens = 1023,
+                                             .added = "2026-11-25T17:00:00Z"}};
+  EXPECT_EQ(schema_complaints(registry_list_json(models, "r.db"), "registry-list.schema.json"), "");
+  EXPECT_EQ(schema_complaints(registry_list_json({}, "r.db"), "registry-list.schema.json"), "");
+  EXPECT_THAT(registry_list_text(models, "r.db"), HasSubstr("r.db: 1 model\n"));
+  EXPECT_THAT(registry_list_csv(models), HasSubstr("\n\"a, b\",a,llama,canonical,ffff"));
 }
 
 }  // namespace
