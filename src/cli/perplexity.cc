@@ -4,10 +4,8 @@
 #include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
-#include <cstdio>
 
 #include "analysis/journal.h"
-#include "base/files.h"
 #include "base/version.h"
 #include "checkpoint/checkpoint.h"
 #include "cli/app.h"
@@ -99,11 +97,9 @@ void run(const PerplexityCommand& command) {
         journal.put(fmt::format("windows-{:08}", kept), record.bytes());
         kept += fresh.size();
       });
-  write_file(out / "perplexity.json", perplexity_json(report));
-  write_file(out / "windows.csv", perplexity_csv(report));
-  write_file(out / "run.json", run_json(clock.info()));
+  const std::vector<std::string> missing = write_perplexity_report(report, clock.info(), out);
   journal.clear();
-  std::fputs((command.json ? perplexity_json(report) : perplexity_text(report)).c_str(), stdout);
+  print_result(command.json ? perplexity_json(report) : perplexity_text(report), missing);
 }
 
 }  // namespace
@@ -125,9 +121,10 @@ void add_perplexity(CLI::App& app) {
   add_threads(*command, options->common);
   command->add_flag("--json", options->json, "Print perplexity.json instead of the summary");
   command->footer(
-      "Writes perplexity.json, windows.csv (the loss of every window) and run.json into --out. What does not "
-      "fill a "
-      "last window is left out, and counted. An interrupted run goes on where it stopped.");
+      "Writes perplexity.json, windows.csv (the loss of every window), report.html, tables, figures and "
+      "run.json into --out. What does not fill a last window is left out, and counted. An interrupted run "
+      "goes "
+      "on where it stopped.");
   command->callback([options] { run(*options); });
 }
 

@@ -2,12 +2,10 @@
 #include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
-#include <cstdio>
 
 #include "analysis/journal.h"
 #include "analysis/scan.h"
 #include "base/error.h"
-#include "base/files.h"
 #include "base/version.h"
 #include "checkpoint/checkpoint.h"
 #include "cli/app.h"
@@ -153,10 +151,10 @@ void run(const QuantizeCommand& command) {
                               .fingerprint = scan.fingerprint,
                               .instruction_set = instruction_set(),
                               .seed = command.seed};
-  write_quantize_report(report, clock.info(), out);
+  const std::vector<std::string> missing = write_quantize_report(report, clock.info(), out);
   journal.clear();
   scan_journal.clear();
-  std::fputs((command.json ? quantize_json(report) : quantize_text(report, out.string())).c_str(), stdout);
+  print_result(command.json ? quantize_json(report) : quantize_text(report, out.string()), missing);
 }
 
 }  // namespace
@@ -199,8 +197,8 @@ void add_quantize(CLI::App& app) {
   add_threads(*command, options->common);
   command->add_flag("--json", options->json, "Print quantize.json instead of the table");
   command->footer(
-      "Writes quantize.json, table.csv, modules.csv and run.json (with the speeds) into --out. Without "
-      "--skip the "
+      "Writes quantize.json, report.html, tables, figures, speed.csv and run.json into --out. Without --skip "
+      "the "
       "layers are those that scan finds, without --text the model's own samples are the text. An interrupted "
       "run goes on where it stopped.");
   command->callback([options] { run(*options); });

@@ -7,7 +7,8 @@
 
 #include "forward/perplexity.h"
 #include "quantize/study.h"
-#include "report/scan_report.h"
+#include "report/run_info.h"
+#include "report/section.h"
 
 namespace defectoscope {
 
@@ -26,6 +27,12 @@ std::string perplexity_json(const PerplexityReport& report);
 /// begin, targets and loss of every window.
 std::string perplexity_csv(const PerplexityReport& report);
 std::string perplexity_text(const PerplexityReport& report);
+/// The loss along the text, and what came of it.
+std::vector<Section> perplexity_sections(const PerplexityReport& report);
+/// perplexity.json, windows.csv, run.json and what write_sections makes, into folder `out`; returns as that
+/// does.
+std::vector<std::string> write_perplexity_report(const PerplexityReport& report, const RunInfo& run,
+                                                 const std::filesystem::path& out);
 
 struct QuantizeReport {
   const QuantizeStudy& study;
@@ -34,10 +41,12 @@ struct QuantizeReport {
 };
 /// Schema "defectoscope.quantize/1"; speeds are not in it: they differ from run to run.
 std::string quantize_json(const QuantizeReport& report);
-/// The table for a terminal; `out` is where the files are.
+/// The table for a terminal, with the speeds; `out` is where the files are.
 std::string quantize_text(const QuantizeReport& report, const std::string& out);
-/// quantize.json, table.csv, modules.csv, speed.csv and run.json into folder `out`.
-void write_quantize_report(const QuantizeReport& report, const RunInfo& run,
-                           const std::filesystem::path& out);
+/// Table 1 as a table and bars, the damage of every matmul, forecast and measured.
+std::vector<Section> quantize_sections(const QuantizeReport& report);
+/// quantize.json, speed.csv, run.json and what write_sections makes, into folder `out`; returns as that does.
+std::vector<std::string> write_quantize_report(const QuantizeReport& report, const RunInfo& run,
+                                               const std::filesystem::path& out);
 
 }  // namespace defectoscope

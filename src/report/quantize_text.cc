@@ -4,14 +4,16 @@
 #include <algorithm>
 
 #include "base/files.h"
+#include "report/analysis_report.h"
 #include "report/quantize_report.h"
 
 namespace defectoscope {
 namespace {
 
 std::string row_text(const MethodOutcome& row) {
-  return fmt::format("  {:<30} {:>10.4f} {:>10.2e} {:>8.2f} % {:>9.2f} MB  {}\n", row.method, row.perplexity,
-                     row.mean_kl, 100 * row.top1_agreement, static_cast<double>(row.bytes) / 1e6, row.scheme);
+  return fmt::format("  {:<30} {:>10.4f} {:>10.2e} {:>8.2f} % {:>9.2f} MB {:>9.0f}  {}\n", row.method,
+                     row.perplexity, row.mean_kl, 100 * row.top1_agreement,
+                     static_cast<double>(row.bytes) / 1e6, row.tokens_per_second, row.scheme);
 }
 
 std::string module_label(ModuleId id) {
@@ -83,8 +85,8 @@ std::string quantize_text(const QuantizeReport& report, const std::string& out) 
               : fmt::format("Skip set: F2 of layer{} {} ({})\n\n", s.skip_layers.size() == 1 ? "" : "s",
                             fmt::join(s.skip_layers, ", "),
                             s.skip_from_scan ? "explosion and decay layers, by scan" : "as given");
-  text += fmt::format("  {:<30} {:>10} {:>10} {:>10} {:>12}\n", "method", "perplexity", "KL", "same top",
-                      "weights");
+  text += fmt::format("  {:<30} {:>10} {:>10} {:>10} {:>12} {:>9}\n", "method", "perplexity", "KL",
+                      "same top", "weights", "tokens/s");
   for (const MethodOutcome& row : s.rows) text += row_text(row);
   if (!s.controls.empty()) text += "\nControls:\n";
   for (const MethodOutcome& row : s.controls) text += row_text(row);
@@ -100,32 +102,40 @@ std::string quantize_text(const QuantizeReport& report, const std::string& out) 
   return text + "\nFiles are in " + out + "\n";
 }
 
-void write_quantize_report(const QuantizeReport& report, const RunInfo& run,
-                           const std::filesystem::path& out) {
+std::vector<std::string> write_perplexity_report(const PerplexityReport& report, const RunInfo& run,
+                                                 const std::filesystem::path& out) {
+  make_folder(out);
+  write_file(out / "perplexity.json", perplexity_json(report));
+  write_file(out / "windows.csv", perplexity_csv(report));
+  std::vector<std::string> missing =
+      write_sections({.name = report.model_name,
+                      .facts = fmt::format("{}, {} tokens", report.text, report.tokens),
+                      .cards = {},
+                      .sections = perplexity_sections(report),
+                      .summary = perplexity_text(report)},
+                     out);
+  write_file(out / "run.json", run_json(run));
+  return missing;
+}
+
+std::vector<std::string> write_quantize_report(const QuantizeReport& report, const RunInfo& run,
+                                               const std::filesystem::path& out) {
   const QuantizeStudy& study = report.study;
   make_folder(out);
   write_file(out / "quantize.json", quantize_json(report));
-  std::string table = "method,scheme,skipped,perplexity,mean_kl,top1_agreement,bytes\n";
   std::string speed = "method,tokens_per_second\n";
   for (const auto* rows : {&study.rows, &study.controls, &study.draws})
-    for (const MethodOutcome& row : *rows) {
-      table += fmt::format("\"{}\",\"{}\",{},{},{},{},{}\n", row.method, row.scheme, row.skipped.size(),
-                           row.perplexity, row.mean_kl, row.top1_agreement, row.bytes);
+    for (const MethodOutcome& row : *rows)
       speed += fmt::format("\"{}\",{:.1f}\n", row.method, row.tokens_per_second);
-    }
-  std::string modules = "layer,module,path,forecast_error,measured_error,alone_kl,input_max\n";
-  const auto optional = [](const std::optional<double>& value) {
-    return value ? fmt::format("{}", *value) : "";
-  };
-  for (const ModuleOutcome& module : study.modules)
-    modules += fmt::format(
-        "{},{},{},{},{},{},{}\n", module.id.layer_index + 1, module_name(module.id.module), module.path,
-        optional(module.forecast ? std::optional(module.forecast->relative_error) : std::nullopt),
-        module.measured.relative_error, optional(module.alone_kl), module.measured.input_max);
-  write_file(out / "table.csv", table);
-  write_file(out / "modules.csv", modules);
   write_file(out / "speed.csv", speed);
+  std::vector<std::string> missing =
+      write_sections({.name = study.model_name,
+                      .facts = fmt::format("{}, on {}, {} tokens", study.family, study.text, study.tokens),
+                      .cards = {},
+                      .sections = quantize_sections(report)},
+                     out);
   write_file(out / "run.json", run_json(run));
+  return missing;
 }
 
 }  // namespace defectoscope
