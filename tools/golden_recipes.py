@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Makes the goldens of the recipes' matching rules: which modules each tool's own matcher finds.
 
-    python tools/golden_recipes.py src/quantize/testdata/recipe_matches.json GPTQMODEL_SOURCE AUTOAWQ_SOURCE
+    python tools/golden_recipes.py src/quantize/testdata/recipe_matches.json GPTQMODEL_SOURCE AUTOAWQ_SOURCE [mixtures]
 
+With `mixtures` the modules are those of mixtures of experts (recipe_mixture_matches.json), of all tools but NNCF.
 Needs requirements.txt and requirements-recipes.txt; GPTQModel and AutoAWQ as unpacked source archives, of which
 single files are loaded.
 The modules stand in a small tree of torch modules with the names of real families, 12 layers each.
@@ -202,16 +203,43 @@ def python_fnmatch():
                  [[p] for p in WILDCARDS])
 
 
+def use_mixtures():
+    """Mixtures' modules in place of dense models', and what trips a rule there."""
+    global MODULES, ONE, NAMES, EXPRESSIONS, WILDCARDS
+    layer = "model.layers.{}."
+    experts = [f"mlp.experts.{e}.{m}" for e in range(12) for m in ("gate_proj", "down_proj")]
+    shared = ["mlp.gate", "mlp.shared_expert.down_proj", "mlp.shared_expert_gate", "self_attn.o_proj"]
+    old = [f"block_sparse_moe.experts.{e}.{m}" for e in range(12) for m in ("w1", "w2")] + ["block_sparse_moe.gate"]
+    MODULES = [layer.format(i) + m for i in (1, 10, 11) for m in shared + experts + old] + ["lm_head"]
+    ONE = "model.layers.1.mlp.experts.1.down_proj"
+    NAMES = [ONE, "model.layers.1.mlp.experts", "model.layers.1.mlp.experts.1", "experts.1.down_proj", "down_proj", "w2",
+             "model.layers.1.mlp.gate", "model.layers.1.mlp.shared_expert", "model.layers.1.mlp.shared_expert.down_proj",
+             "mlp.gate", "gate", "model.layers.1.block_sparse_moe.gate", "model.layers.1.block_sparse_moe.experts.1.w2"]
+    EXPRESSIONS = [r"model\.layers\.1\.mlp\.experts\.\d+\.down_proj", r"^model\.layers\.1\.mlp\.experts\.\d+\.down_proj$",
+                   r"model\.layers\.1\.mlp\.experts\.1", r"model\.layers\.\d+\.mlp\.gate", r"^model\.layers\.\d+\.mlp\.gate$",
+                   r"model\.layers\.1.*\.down_proj", r".*experts\.\d\.down_proj", r".*mlp\.gate$", r".*shared_expert.*",
+                   r"model\.layers\.1\.block_sparse_moe\.experts\.\d+\.w2", r".*\.w2$", r".*block_sparse_moe\.gate"]
+    WILDCARDS = ["model.layers.1.mlp.experts.*.down_proj", "model.layers.1.mlp.experts.?.down_proj", "*.experts.*",
+                 "model.layers.*.mlp.gate", "*mlp.gate*", "model.layers.1.mlp.shared_expert*", "*.w2", "model.layers.1.mlp",
+                 "model.layers.1*experts.1*.down_proj", "model.layers.1.block_sparse_moe.experts.*.w2"]
+
+
 def main():
+    if mixtures := sys.argv[4:] == ["mixtures"]:
+        use_mixtures()
     target, gptq_root, awq_root = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
     torch.set_num_threads(1)
     for package, version in VERSIONS.items():
+        if mixtures and package == "nncf":
+            continue
         found = importlib.metadata.version(package)
         if found != version:
             sys.exit(f"{package} {version} is wanted, {found} is installed")
     rules = {"compressed-tensors": compressed_tensors(), "transformers": transformers(), "autoawq": autoawq(awq_root),
-             "torchao": torchao(), "modelopt": modelopt(), "neural-compressor": neural_compressor(), "nncf": nncf(),
+             "torchao": torchao(), "modelopt": modelopt(), "neural-compressor": neural_compressor(),
              "fnmatch": python_fnmatch(), "gptqmodel": gptqmodel(gptq_root)}
+    if not mixtures:
+        rules["nncf"] = nncf()
     lines = [f'{json.dumps(name)}: [\n' + ",\n".join("  " + json.dumps(c) for c in records) + "\n]"
              for name, records in rules.items()]
     target.write_text('{"modules": ' + json.dumps(MODULES) + ',\n' + ",\n".join(lines) + "}\n")
