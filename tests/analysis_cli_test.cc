@@ -320,5 +320,25 @@ TEST_F(AnalysisCommand, EmergenceLaysDesignsSideBySide) {
   EXPECT_EQ(models[1]["factors"]["causal"], false);
 }
 
+TEST_F(AnalysisCommand, CompareReportTakesResultsAndNothingElse) {
+  for (const char* model : {"llama-base", "gpt2-mini"}) {
+    const Outcome outcome = run({"norms", kZoo + model, "--out", model});
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  }
+  ASSERT_EQ(run({"compare-report", "llama-base", "gpt2-mini", "--out", "pages/both.html"}).exit_code, 0);
+  const std::string page = read_file(folder_ / "pages/both.html");
+  EXPECT_THAT(page, HasSubstr("<title>llama-base · gpt2-mini"));
+  expect_refused(2, {"compare-report", "llama-base"}, "RESULTS");
+  expect_refused(3, {"compare-report", "llama-base", kZoo + "gpt2-mini"}, "sections.json");
+  make_folder(folder_ / "damaged");
+  for (const char* text :
+       {"{", "[]", "{\"schema\": \"other/1\"}", "{\"schema\": \"defectoscope.sections/1\"}"}) {
+    write_file(folder_ / "damaged/sections.json", text);
+    expect_refused(3, {"compare-report", "llama-base", "damaged", "--out", "pages/none.html"},
+                   "sections.json");
+  }
+  EXPECT_FALSE(fs::exists(folder_ / "pages/none.html"));
+}
+
 }  // namespace
 }  // namespace defectoscope

@@ -35,6 +35,7 @@ std::unique_ptr<CLI::App> make_app() {
   add_mechanism(*app);
   add_training(*app);
   add_emergence(*app);
+  add_compare_report(*app);
   add_census(*app);
   add_trigger(*app);
   add_predictions(*app);

@@ -25,6 +25,7 @@ void add_decay(CLI::App& app);
 void add_mechanism(CLI::App& app);
 void add_training(CLI::App& app);
 void add_emergence(CLI::App& app);
+void add_compare_report(CLI::App& app);
 void add_census(CLI::App& app);
 void add_trigger(CLI::App& app);
 void add_predictions(CLI::App& app);

@@ -28,7 +28,7 @@ Chart norms_chart(const ScanResult& scan, const AblationResult& result) {
   for (const AblationRun& run : result.runs)
     chart.sentence +=
         fmt::format("{}{:.4g} {}", &run == &result.runs.front() ? "" : ", ", run.norms[middle].max,
-                    run.name == "none" ? "untouched" : "with " + run.name);
+                    run.name == "none" ? "untouched" : fmt::format("under “{}”", run.name));
   chart.sentence += fmt::format(" (median token: {:.3g}).", result.runs.front().norms[middle].median);
   chart.marks = life_cycle_marks(scan);
   return chart;

@@ -48,16 +48,7 @@ std::vector<std::string> write_sections(const ModelPage& page, const std::filesy
     for (const Table& table : section.tables)
       write_file(out / "tables" / (table.id + ".csv"), table_csv(table));
   }
-  Json cards = Json::array();
-  for (const Card& card : page.cards) cards.push_back({{"value", card.value}, {"text", card.text}});
-  const Json json = {{"schema", "defectoscope.sections/1"},
-                     {"program", {{"name", "defectoscope"}, {"version", kVersion}}},
-                     {"name", page.name},
-                     {"facts", page.facts},
-                     {"cards", std::move(cards)},
-                     {"summary", page.summary},
-                     {"sections", sections_json(page.sections)}};
-  write_file(out / "sections.json", dump(json, -1) + "\n");
+  write_file(out / "sections.json", dump(page_json(page), -1) + "\n");
   write_file(out / "report.html", page_html({page}));
   return write_figures(page.sections, out);
 }

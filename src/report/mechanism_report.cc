@@ -102,9 +102,10 @@ std::vector<Section> sections_of(const Mechanism& m) {
   Section development{.id = "mechanism-development",
                       .heading = "Development: the way to the explosion",
                       .stage = Stage::kDevelopment};
-  Section trigger{.id = "mechanism-trigger", .heading = "Trigger", .stage = Stage::kTrigger};
-  Section explosion{.id = "mechanism-explosion", .heading = "Explosion", .stage = Stage::kExplosion};
-  Section decay{.id = "mechanism-decay", .heading = "Decay", .stage = Stage::kDecay};
+  Section trigger{.id = "mechanism-trigger", .heading = "In short: the trigger", .stage = Stage::kTrigger};
+  Section explosion{
+      .id = "mechanism-explosion", .heading = "In short: the explosion", .stage = Stage::kExplosion};
+  Section decay{.id = "mechanism-decay", .heading = "In short: the decay", .stage = Stage::kDecay};
   if (!m.reason.empty()) development.sentences.push_back(m.reason);
   for (const ExplosionEvidence& e : m.explosions) {
     development.sentences.push_back(development_sentence(e, m.entries));

@@ -95,11 +95,10 @@ void shorten(Json& json) {
     for (Json& inner : json) shorten(inner);
 }
 
-Json model_json(const ModelPage& model) {
-  std::vector<Section> sections = model.sections;
-  std::stable_sort(sections.begin(), sections.end(),
+Json model_json(ModelPage model) {
+  std::stable_sort(model.sections.begin(), model.sections.end(),
                    [](const Section& a, const Section& b) { return a.stage < b.stage; });
-  for (Section& section : sections) {
+  for (Section& section : model.sections) {
     for (Chart& chart : section.charts)
       for (Series& series : chart.series) thin(series);
     for (Table& table : section.tables)
@@ -110,15 +109,9 @@ Json model_json(const ModelPage& model) {
         table.rows.resize(kMostRows);
       }
   }
-  Json cards = Json::array();
-  for (const Card& card : model.cards) cards.push_back({{"value", card.value}, {"text", card.text}});
-  Json drawn = sections_json(sections);
-  shorten(drawn);
-  return {{"name", model.name},
-          {"facts", model.facts},
-          {"cards", std::move(cards)},
-          {"summary", model.summary},
-          {"sections", std::move(drawn)}};
+  Json json = page_json(model);
+  shorten(json["sections"]);
+  return json;
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <filesystem>
 
 #include "base/error.h"
@@ -105,6 +106,51 @@ TEST(Page, ThinsLongSeriesButKeepsTheirExtremes) {
   const std::string page = page_html({{.name = "m", .sections = {section}}});
   EXPECT_THAT(page, HasSubstr("77.25"));
   EXPECT_LT(page.size(), 2'000'000u);
+}
+
+TEST(Page, OfThirtyTwoLayersAnd128kEntriesStaysUnderSixMegabytes) {
+  constexpr std::size_t kLayers = 32, kEntries = 128256, kTokens = 40;
+  const auto name = [](std::size_t id) { return fmt::format("token number {}", id); };
+  Series entries{.name = "every entry", .x = {}, .y = {}};
+  Table ranked{.id = "ranked", .title = "t", .columns = {{"token"}, {"id"}, {"norm"}, {"first"}}, .rows = {}};
+  for (std::size_t id = 0; id < kEntries; ++id) {
+    entries.y.push_back(std::exp(std::sin(static_cast<double>(id * id % 7919))));
+    entries.labels.push_back(name(id));
+    ranked.rows.push_back({name(id), static_cast<Index>(id), entries.y.back(), id % 2 == 0});
+  }
+  const Axis x{.label = "x"}, y{.label = "y"};
+  std::vector<Section> sections;
+  // As many charts as the largest report has: census, trigger, landscapes, heatmaps, per-layer curves.
+  for (std::size_t s = 0; s < 8; ++s) {
+    Section section{.id = fmt::format("s{}", s), .heading = "S"};
+    section.charts.push_back({.id = fmt::format("entries-{}", s),
+                              .title = "c",
+                              .sentence = "s",
+                              .kind = ChartKind::kScatter,
+                              .x = x,
+                              .y = y,
+                              .series = {entries, entries}});
+    section.charts.push_back({.id = fmt::format("grid-{}", s),
+                              .title = "c",
+                              .sentence = "s",
+                              .kind = ChartKind::kLandscape,
+                              .x = x,
+                              .y = y});
+    section.charts.back().grid.assign(kTokens, std::vector<double>(kLayers + 1, 1.0 / 3));
+    section.charts.push_back({.id = fmt::format("angles-{}", s),
+                              .title = "c",
+                              .sentence = "s",
+                              .kind = ChartKind::kHeatmap,
+                              .x = x,
+                              .y = y});
+    section.charts.back().grid.assign(kLayers, std::vector<double>(kLayers, 1.0 / 3));
+    if (s < 3) {
+      section.tables = {ranked};
+      section.tables[0].id = fmt::format("ranked-{}", s);
+    }
+    sections.push_back(std::move(section));
+  }
+  EXPECT_LT(page_html({{.name = "m", .sections = sections}}).size(), 6'000'000u);
 }
 
 TEST(Csv, QuotesWhatNeedsItAndLeavesOutWhatDoesNotExist) {

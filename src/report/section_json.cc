@@ -3,6 +3,8 @@
 #include <array>
 #include <limits>
 
+#include "base/version.h"
+
 namespace defectoscope {
 namespace {
 
@@ -194,6 +196,28 @@ std::vector<Section> sections_from_json(const Json& json) {
     sections.push_back(std::move(section));
   }
   return sections;
+}
+
+Json page_json(const ModelPage& page) {
+  Json cards = Json::array();
+  for (const Card& card : page.cards) cards.push_back({{"value", card.value}, {"text", card.text}});
+  return {{"schema", kSectionsSchema},
+          {"program", {{"name", "defectoscope"}, {"version", kVersion}}},
+          {"name", page.name},
+          {"facts", page.facts},
+          {"cards", std::move(cards)},
+          {"summary", page.summary},
+          {"sections", sections_json(page.sections)}};
+}
+
+ModelPage page_from_json(const Json& json) {
+  ModelPage page{.name = json.at("name"),
+                 .facts = json.at("facts"),
+                 .cards = {},
+                 .sections = sections_from_json(json.at("sections")),
+                 .summary = json.at("summary")};
+  for (const Json& card : json.at("cards")) page.cards.push_back({card.at("value"), card.at("text")});
+  return page;
 }
 
 }  // namespace defectoscope
