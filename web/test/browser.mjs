@@ -29,6 +29,7 @@ const advice = /GPU stall due to ReadPixels|willReadFrequently/;
 /// Opens a page, lets `look` use it, and holds what every page is held to.
 async function visit(file, options, look) {
   const context = await browser.newContext({ reducedMotion: "reduce", ...options });
+  context.setDefaultTimeout(90_000);  // a busy machine is no error
   const page = await context.newPage(), problems = [], requests = [], url = pathToFileURL(file).href;
   page.on("console", message => { if (["error", "warning"].includes(message.type()) && !advice.test(message.text())) problems.push(message.text()); });
   page.on("pageerror", error => problems.push(String(error)));
@@ -88,7 +89,7 @@ async function hovers(page) {
   await chart.scrollIntoViewIfNeeded();
   const box = await chart.locator(".scatterlayer .point").nth(1).boundingBox();
   await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2, { steps: 3 });
-  await chart.locator(".hoverlayer .hovertext").first().waitFor({ timeout: 2000 });
+  await chart.locator(".hoverlayer .hovertext").first().waitFor();
 }
 
 async function sorts(page) {
