@@ -1,5 +1,5 @@
 # Reports of the real program, opened in a browser; screenshots stay in BINARY_DIR/browser. Says SKIPPED where there
-# is no browser. Variables: PROGRAM, SOURCE_DIR, BINARY_DIR.
+# is no browser. The figures' PDFs hold their fonts. Variables: PROGRAM, SOURCE_DIR, BINARY_DIR.
 set(out ${BINARY_DIR}/browser)
 function(run)
   execute_process(COMMAND ${ARGV} RESULT_VARIABLE code ERROR_VARIABLE errors OUTPUT_VARIABLE text)
@@ -11,6 +11,23 @@ endfunction()
 
 file(MAKE_DIRECTORY ${out})
 run(${PROGRAM} scan --full --rows 60 --out ${out}/llama-base)
-run(${PROGRAM} scan ${SOURCE_DIR}/zoo/gpt2-mini --rows 20 --out ${out}/gpt2-mini)
-run(${PROGRAM} compare-report ${out}/llama-base ${out}/gpt2-mini --out ${out}/comparison.html)
+foreach(model llama-window gpt2-mini)
+  run(${PROGRAM} high-norm ${SOURCE_DIR}/zoo/${model} --rows 20 --out ${out}/${model})
+endforeach()
+run(${PROGRAM} compare-report ${out}/llama-window ${out}/gpt2-mini --out ${out}/comparison.html)
 run(node ${SOURCE_DIR}/web/test/browser.mjs ${out} ${out}/llama-base/report.html ${out}/comparison.html)
+
+# A paper's printer refuses a figure whose fonts are not inside it.
+find_program(PDFFONTS pdffonts)
+file(GLOB figures ${out}/llama-base/figures/*.pdf)
+if(PDFFONTS AND NOT figures)
+  message(FATAL_ERROR "no figures in ${out}/llama-base/figures")
+endif()
+foreach(figure IN LISTS figures)
+  if(PDFFONTS)
+    execute_process(COMMAND ${PDFFONTS} ${figure} OUTPUT_VARIABLE fonts COMMAND_ERROR_IS_FATAL ANY)
+    if(NOT fonts MATCHES " yes (yes|no) (yes|no) " OR fonts MATCHES " no (yes|no) (yes|no) ")
+      message(FATAL_ERROR "${figure}: a font is not embedded\n${fonts}")
+    endif()
+  endif()
+endforeach()

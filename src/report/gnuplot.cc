@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/files.h"
+#include "report/font_coverage.h"
 
 namespace defectoscope {
 namespace {
@@ -39,7 +40,8 @@ bool run(const std::filesystem::path& script) {
 
 std::string gnuplot_quoted(const std::string& text) {
   std::string safe = "\"";
-  for (const char c : text) safe += (c == '"' || c == '\\') ? std::string("\\") + c : std::string(1, c);
+  for (const char c : drawable(text, system_font_coverage()))
+    safe += (c == '"' || c == '\\') ? std::string("\\") + c : std::string(1, c);
   return safe + "\"";
 }
 
