@@ -222,27 +222,36 @@ TEST(Sums, DotAndNormAreSummedInDouble) {
 
 TEST(SignBits, FarthestFromHalfIsThatOfThePlainLoop) {
   std::mt19937_64 generator(11);
-  for (const std::size_t rows : {1u, 2u, 3u, 7u, 32u}) {
-    std::vector<std::uint64_t> a(kSignWords * rows), b(kSignWords * 5);
-    for (auto* words : {&a, &b})
-      for (std::uint64_t& word : *words) word = generator();
-    const auto plain = [&] {
-      int farthest = 0;
-      for (std::size_t i = 0; i < a.size(); i += kSignWords)
-        for (std::size_t k = 0; k < b.size(); k += kSignWords) {
-          int same = 0;
-          for (std::size_t bit = 0; bit < 128; ++bit)
-            same += ((a[i + bit / 64] >> bit % 64) & 1) == ((b[k + bit / 64] >> bit % 64) & 1) ? 1 : -1;
-          farthest = std::max(farthest, std::abs(same));
-        }
-      return farthest;
-    };
-    on_every_target([&] { EXPECT_EQ(farthest_from_half(a, b), plain()) << rows; });
-    a[a.size() - 2] = ~b[0];
-    a[a.size() - 1] = ~b[1];  // the same line with the other sign
-    on_every_target([&] { EXPECT_EQ(farthest_from_half(a, b), 128) << rows; });
-  }
-  EXPECT_EQ(farthest_from_half({}, std::vector<std::uint64_t>(2)), 0);
+  for (const std::size_t planes : {1u, 2u})
+    for (const std::size_t rows : {1u, 2u, 3u, 7u, 32u}) {
+      constexpr std::size_t kOthers = 5;
+      std::vector<std::uint64_t> a(planes * rows * kSignWords), b(planes * kOthers * kSignWords);
+      for (auto* words : {&a, &b})
+        for (std::uint64_t& word : *words) word = generator();
+      const auto word = [&](const std::vector<std::uint64_t>& of, std::size_t plane, std::size_t row,
+                            std::size_t w) { return of[plane * of.size() / planes + row * kSignWords + w]; };
+      const auto plain = [&] {
+        int farthest = 0;
+        for (std::size_t i = 0; i < rows; ++i)
+          for (std::size_t k = 0; k < kOthers; ++k) {
+            int same = 0;
+            for (std::size_t plane = 0; plane < planes; ++plane)
+              for (std::size_t bit = 0; bit < 128; ++bit)
+                same +=
+                    ((word(a, plane, i, bit / 64) ^ word(b, plane, k, bit / 64)) >> bit % 64) & 1 ? -1 : 1;
+            farthest = std::max(farthest, std::abs(same));
+          }
+        return farthest;
+      };
+      on_every_target([&] { EXPECT_EQ(farthest_from_half(a, b, planes), plain()) << rows; });
+      // The last row becomes the first of b with the other sign.
+      for (std::size_t plane = 0; plane < planes; ++plane)
+        for (std::size_t w = 0; w < kSignWords; ++w)
+          a[plane * rows * kSignWords + (rows - 1) * kSignWords + w] = ~word(b, plane, 0, w);
+      on_every_target(
+          [&] { EXPECT_EQ(farthest_from_half(a, b, planes), static_cast<int>(128 * planes)) << rows; });
+    }
+  EXPECT_EQ(farthest_from_half({}, std::vector<std::uint64_t>(2), 1), 0);
 }
 
 }  // namespace

@@ -190,6 +190,26 @@ TEST_P(RegistryOn, ACutSketchIsNamed) {
               testing::AllOf(HasSubstr("sketch"), HasSubstr("model 1")));
 }
 
+TEST_P(RegistryOn, OfTheFirstSchemaItsSketchesAreMadeAnewFromTheSignatures) {
+  open().add({{"a", unrelated({}, 1)}, {"b", unrelated({}, 2)}}, false);
+  const auto sketches = [&] {
+    std::vector<std::string> bits;
+    const auto database = open_database(place(), Access::kRead, 1);
+    Transaction transaction(*database, Access::kRead);
+    database->query("SELECT bits FROM defectoscope_direction_sketches ORDER BY model", {},
+                    [&](const Row& row) { bits.emplace_back(row.bytes(0)); });
+    return bits;
+  };
+  const std::vector<std::string> before = sketches();
+  change("UPDATE defectoscope_direction_sketches SET bits = $1 WHERE model = 1",
+         {Bytes{std::string(128, 'x')}});
+  change("DELETE FROM defectoscope_schema WHERE version = 2", {});
+  EXPECT_THAT(message_of(ErrorKind::kBadInput, [&] { open(Access::kRead); }),
+              testing::AllOf(HasSubstr("older schema"), HasSubstr("registry add")));
+  open();
+  EXPECT_EQ(sketches(), before);
+}
+
 TEST_P(RegistryOn, AWriterKilledInMidWriteLeavesNothingOfItBehind) {
   open().add({{"before", unrelated({}, 1)}}, false);
   const int status = in_a_child([&] {

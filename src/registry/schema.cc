@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "lineage/signature_file.h"
+#include "registry/sketch.h"
 
 namespace defectoscope {
 namespace {
@@ -31,10 +33,28 @@ void make_tables(Database& database) {
       "REFERENCES defectoscope_models (id) ON DELETE CASCADE, form TEXT NOT NULL, bits BYTEA NOT NULL)");
 }
 
+/// From the signatures, one at a time: what changes the form of a sketch is a step like this one.
+void remake_direction_sketches(Database& database) {
+  std::vector<Index> ids;
+  database.query("SELECT id FROM defectoscope_models ORDER BY id", {},
+                 [&](const Row& row) { ids.push_back(row.integer(0)); });
+  for (const Index id : ids) {
+    std::string bytes;
+    database.query("SELECT bytes FROM defectoscope_signatures WHERE model = $1", {id},
+                   [&](const Row& row) { bytes = row.bytes(0); });
+    const Signature signature =
+        signature_of_bytes(std::move(bytes), fmt::format("{}, model {}", database.name(), id));
+    database.execute("UPDATE defectoscope_direction_sketches SET bits = $1 WHERE model = $2",
+                     {Bytes{sketch_bytes(sketch_of(signature).directions)}, id});
+  }
+}
+
 }  // namespace
 
 std::span<const Migration> migrations() {
-  static const Migration kSteps[] = {{"models, signatures and sketches", make_tables}};
+  static const Migration kSteps[] = {
+      {"models, signatures and sketches", make_tables},
+      {"sketches of 256 bits a direction instead of 128", remake_direction_sketches}};
   return kSteps;
 }
 

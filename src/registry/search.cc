@@ -4,6 +4,7 @@
 #include <array>
 #include <limits>
 #include <set>
+#include <span>
 
 #include "base/error.h"
 #include "base/parallel.h"
@@ -54,55 +55,80 @@ class Most {
   std::vector<Entry> entries_;  ///< a heap, the least surprising in front
 };
 
-/// Every line of an answer that is ordered by its first column, `model`, in pieces. `sql` selects what is
-/// above the last parameter, at most kPiece lines.
-void in_pieces(Database& database, const std::string& sql, std::vector<Value> values,
-               const std::function<void(Index, std::string_view)>& each) {
-  Index last = 0, lines = kPiece;
+/// Sketches of some models: ids, and their words one after the other.
+struct Piece {
+  std::vector<Index> ids;
+  std::vector<std::size_t> begins;
+  std::vector<std::uint64_t> words;
+
+  std::span<const std::uint64_t> sketch(std::size_t i) const {
+    const std::size_t end = i + 1 < begins.size() ? begins[i + 1] : words.size();
+    return std::span(words).subspan(begins[i], end - begins[i]);
+  }
+};
+
+/// Surprises of every model's sketch, by kind; `surprise(words)` gives an array of them. Read a piece at a
+/// time. `sql` selects model and bits of models above the last parameter in order of models, at most kPiece.
+template <std::size_t kKinds, typename Surprise>
+void see_all(Database& database, const std::string& sql, std::vector<Value> values, std::size_t words_a_layer,
+             Surprise surprise, std::span<Most, kKinds> most) {
+  Index last = 0;
+  Piece piece;
   values.emplace_back(last);
-  while (lines == kPiece) {
+  do {
     check_interrupt();
-    lines = 0;
+    piece.ids.clear();
+    piece.begins.clear();
+    piece.words.clear();
     values.back() = last;
     database.query(sql, values, [&](const Row& row) {
       last = row.integer(0);
-      each(last, row.bytes(1));
-      ++lines;
+      piece.ids.push_back(last);
+      piece.begins.push_back(piece.words.size());
+      append_sketch(row.bytes(1), words_a_layer, database.name(), last, piece.words);
     });
-  }
+    std::vector<std::array<double, kKinds>> seen(piece.ids.size());
+    parallel_ranges(std::ssize(seen), 256, [&](Index begin, Index end) {
+      for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i)
+        seen[i] = surprise(piece.sketch(i));
+    });
+    for (std::size_t i = 0; i < seen.size(); ++i)
+      for (std::size_t kind = 0; kind < kKinds; ++kind) most[kind].see(seen[i][kind], piece.ids[i]);
+  } while (std::ssize(piece.ids) == kPiece);
 }
 
 /// One list for each kind of evidence, that none can crowd out another.
-using Lists = std::array<std::vector<Index>, 5>;
-
-Lists most_surprising(Database& database, const Signature& query, Index count) {
-  std::array<Most, 5> most{Most(count), Most(count), Most(count), Most(count), Most(count)};
+std::vector<std::vector<Index>> most_surprising(Database& database, const Signature& query, Index count) {
+  std::array<Most, 3> by_directions{Most(count), Most(count), Most(count)};
+  std::array<Most, 2> by_tokens{Most(count), Most(count)};
   const Sketch sketch = sketch_of(query);
   const std::string form = signature_form_name(query.form);
-  in_pieces(database,
-            fmt::format("SELECT model, bits FROM defectoscope_direction_sketches WHERE form = $1 AND "
-                        "hidden_size = $2 AND model > $3 ORDER BY model LIMIT {}",
-                        kPiece),
-            {form, query.hidden_size}, [&](Index id, std::string_view bits) {
-              const DirectionSurprise s = direction_surprise(
-                  sketch.directions, sketch_words(bits, kDirectionWords, database.name(), id));
-              most[0].see(s.layers, id);
-              most[1].see(s.ffns, id);
-              most[2].see(s.any_layers, id);
-            });
+  see_all(
+      database,
+      fmt::format("SELECT model, bits FROM defectoscope_direction_sketches WHERE form = $1 AND "
+                  "hidden_size = $2 AND model > $3 ORDER BY model LIMIT {}",
+                  kPiece),
+      {form, query.hidden_size}, kDirectionWords,
+      [&](std::span<const std::uint64_t> words) {
+        const DirectionSurprise s = direction_surprise(sketch.directions, words);
+        return std::array{s.layers, s.ffns, s.any_layers};
+      },
+      std::span(by_directions));
   if (!sketch.tokens.empty())
-    in_pieces(database,
-              fmt::format("SELECT model, bits FROM defectoscope_token_sketches WHERE form = $1 AND "
-                          "model > $2 ORDER BY model LIMIT {}",
-                          kPiece),
-              {form}, [&](Index id, std::string_view bits) {
-                const TokenSurprise s =
-                    token_surprise(sketch.tokens, sketch_words(bits, kTokenWords, database.name(), id));
-                most[3].see(s.layers, id);
-                most[4].see(s.ffns, id);
-              });
-  Lists lists;
-  for (std::size_t i = 0; i < lists.size(); ++i) lists[i] = most[i].ids();
+    see_all(
+        database,
+        fmt::format("SELECT model, bits FROM defectoscope_token_sketches WHERE form = $1 AND "
+                    "model > $2 ORDER BY model LIMIT {}",
+                    kPiece),
+        {form}, kTokenWords,
+        [&](std::span<const std::uint64_t> words) {
+          const TokenSurprise s = token_surprise(sketch.tokens, words);
+          return std::array{s.layers, s.ffns};
+        },
+        std::span(by_tokens));
+  std::vector<std::vector<Index>> lists;
+  for (Most& most : by_directions) lists.push_back(most.ids());
+  for (Most& most : by_tokens) lists.push_back(most.ids());
   return lists;
 }
 
@@ -120,7 +146,7 @@ std::vector<Index> candidates(Database& database, const Signature& query, Index 
     database.query(
         "SELECT id FROM defectoscope_models WHERE fingerprint = $1 AND form = $2 ORDER BY id LIMIT 8",
         {query.fingerprint, form}, choose);
-  const Lists lists = most_surprising(database, query, count);
+  const std::vector<std::vector<Index>> lists = most_surprising(database, query, count);
   for (std::size_t rank = 0; rank < static_cast<std::size_t>(count); ++rank)
     for (const std::vector<Index>& list : lists)
       if (rank < list.size() && std::ssize(chosen) < count) chosen.insert(list[rank]);

@@ -53,10 +53,12 @@ inline Signature unrelated(const Shape& shape, std::uint64_t seed, std::uint64_t
   s.embedding_rms = 0.02;
   s.left = random_directions(shape.layers, shape.width, random);
   s.ffn_left = random_directions(shape.layers, shape.width, random);
-  s.singular_values = s.ffn_singular_values = Matrix(shape.layers, 2);
-  for (Index i = 0; i < shape.layers; ++i) {
-    s.singular_values(i, 0) = s.ffn_singular_values(i, 0) = 3;
-    s.singular_values(i, 1) = s.ffn_singular_values(i, 1) = 2;
+  for (Matrix Signature::* values : {&Signature::singular_values, &Signature::ffn_singular_values}) {
+    s.*values = Matrix(shape.layers, 2);
+    for (Index i = 0; i < shape.layers; ++i) {
+      (s.*values)(i, 0) = static_cast<float>(std::exp(random.normal()));
+      (s.*values)(i, 1) = static_cast<float>((s.*values)(i, 0) * (0.1 + 0.8 * random.uniform()));
+    }
   }
   for (Index i = 0; i < shape.tokens; ++i) s.token_hashes.push_back(words.next_u64());
   std::ranges::sort(s.token_hashes);
@@ -67,7 +69,7 @@ inline Signature unrelated(const Shape& shape, std::uint64_t seed, std::uint64_t
   return s;
 }
 
-/// How a relative hides.
+/// How a relative hides. Its singular values are always its own.
 enum class Disguise {
   kNone,        ///< fine-tuned: every direction turned by the angle
   kRotated,     ///< the hidden space turned: only E·u is left
