@@ -173,5 +173,20 @@ TEST_F(LineageCommand, RegistryAddsListsSearchesAndRemoves) {
   EXPECT_THAT(registry({}, "list").out, HasSubstr("2 models"));
 }
 
+TEST_F(LineageCommand, PhantomsOfOnePlanAreAlikeButNotCalledRelated) {
+  for (const char* seed : {"9001", "9002"}) {
+    const Outcome made =
+        run_defectoscope({"phantom", "--shape", "tiny", "--seed", seed, "--out", file(seed)});
+    ASSERT_EQ(made.exit_code, 0) << made.err;
+  }
+  const json result = json::parse(run_defectoscope({"compare", file("9001"), file("9002"), "--json"}).out);
+  EXPECT_EQ(result["verdict"], "no-evidence");
+  const json& gram = result["evidence"][6];
+  ASSERT_EQ(gram["kind"], "gram");
+  // By the laws their directions stand alike; other phantoms say that this is the plan, not the origin.
+  EXPECT_LT(gram["log10_p_laws"], -4);
+  EXPECT_GT(gram["log10_p_value"], -2);
+}
+
 }  // namespace
 }  // namespace defectoscope

@@ -1,8 +1,8 @@
 // What independently trained models show of each other (docs/lineage.md):
-//   null_study table SIGNATURES > src/lineage/null_table.h    the empirical null's numbers
-//   null_study check SIGNATURES [FIGURES]                     false positives, each pair against the others
-//   null_study phantoms N FOLDER                              the same of N phantoms, written into FOLDER
-//   null_study separation ZOO TEXT                            which direction tells relatives best
+//   null_study table SIGNATURES PHANTOMS      src/lineage/null_table.h; writes its phantoms into the folder
+//   PHANTOMS null_study check SIGNATURES [FIGURES]     false positives, each pair against all that share no
+//   model with it null_study phantoms N FOLDER [FIGURES]    false positives of N other phantoms, written into
+//   FOLDER null_study separation ZOO TEXT            which direction tells relatives best
 
 #include <fmt/format.h>
 
@@ -29,17 +29,25 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr Index kGoodnessDraws = 499;
+constexpr Index kGoodnessDraws = 499, kPhantomsOfTheNull = 64;
+constexpr std::uint64_t kFirstOtherPhantom = 1001;  // none of the null's
 
-void print_table(const fs::path& folder) {
-  const std::vector<UnrelatedPair> pairs = unrelated_pairs(read_signatures(folder));
-  fmt::print(
-      "#pragma once\n\n// Made by `null_study table zoo/unrelated`; not to be edited.\n\n#include <array>\n\n"
-      "#include \"lineage/empirical_null.h\"\n\nnamespace defectoscope::null_table {{\n\n"
-      "inline constexpr std::array<EmpiricalNull, {}> kKinds{{{{\n",
-      kEvidenceKinds);
-  const std::vector<EmpiricalNull> null = null_of(pairs, -1, -1, kGoodnessDraws);
-  for (const EmpiricalNull& n : null) {
+/// Phantoms of one shape with seeds from `first_seed` on, written into `folder` where they are not there yet.
+std::vector<UnrelatedPair> phantom_pairs(Index count, std::uint64_t first_seed, const fs::path& folder) {
+  std::vector<Signature> signatures;
+  for (Index i = 0; i < count; ++i) {
+    PhantomOptions options;
+    options.shape = phantom_shape_named("tiny");
+    options.seed = first_seed + static_cast<std::uint64_t>(i);
+    const fs::path path = folder / fmt::format("phantom-{}", options.seed);
+    if (!fs::exists(path / "config.json")) write_phantom(options, path);
+    signatures.push_back(compute_signature(Model::open(path), open_tokenizer(path).get(), {}));
+  }
+  return unrelated_pairs(signatures);
+}
+
+void print_population(std::span<const UnrelatedPair> pairs) {
+  for (const EmpiricalNull& n : null_of(pairs, -1, -1, kGoodnessDraws)) {
     std::string knots;
     for (const double knot : n.knots) knots += fmt::format("{}{:.6g}", knots.empty() ? "" : ", ", knot);
     fmt::print(
@@ -49,6 +57,20 @@ void print_table(const fs::path& folder) {
         static_cast<int>(n.kind), evidence_name(n.kind), n.pairs, knots, n.tail.threshold, n.tail.share,
         n.tail.shape, n.tail.scale, n.goodness.exceedances, n.goodness.anderson_darling, n.goodness.p);
   }
+}
+
+void print_table(const fs::path& signatures, const fs::path& phantoms) {
+  const std::vector<UnrelatedPair> models = unrelated_pairs(read_signatures(signatures)),
+                                   planted = phantom_pairs(kPhantomsOfTheNull, 1, phantoms);
+  fmt::print(
+      "#pragma once\n\n// Made by `null_study table zoo/unrelated FOLDER`; not to be edited.\n\n#include "
+      "<array>\n\n"
+      "#include \"lineage/empirical_null.h\"\n\nnamespace defectoscope::null_table {{\n\n"
+      "inline constexpr std::array<EmpiricalNull, {}> kKinds{{{{\n    // Trained models.\n",
+      2 * kEvidenceKinds);
+  print_population(models);
+  fmt::print("    // Phantoms.\n");
+  print_population(planted);
   fmt::print("}}}};\n\n}}  // namespace defectoscope::null_table\n");
 }
 
@@ -130,25 +152,7 @@ void check_signatures(const fs::path& folder, const fs::path& figures) {
 }
 
 void check_phantoms(Index count, const fs::path& folder, const fs::path& figures) {
-  std::vector<Signature> signatures;
-  for (Index i = 0; i < count; ++i) {
-    PhantomOptions options;
-    options.shape = {.name = "small",
-                     .hidden_size = 96,
-                     .layers = 6,
-                     .heads = 3,
-                     .kv_heads = 3,
-                     .head_dim = 32,
-                     .ffn_size = 192,
-                     .vocab_size = 320,
-                     .dtype = DType::kBF16};
-    options.seed = static_cast<std::uint64_t>(i) + 1;
-    const fs::path path = folder / fmt::format("phantom-{:03d}", i);
-    if (!fs::exists(path / "config.json")) write_phantom(options, path);
-    signatures.push_back(compute_signature(Model::open(path), open_tokenizer(path).get(), {}));
-  }
-  // Judged by the shipped null: phantoms are no part of it.
-  std::vector<UnrelatedPair> pairs = unrelated_pairs(signatures);
+  std::vector<UnrelatedPair> pairs = phantom_pairs(count, kFirstOtherPhantom, folder);
   for (UnrelatedPair& pair : pairs) conclude(pair.comparison, shipped_null());
   const std::vector<double> log_p = by_laws(pairs);
   fmt::print(
@@ -240,14 +244,15 @@ void print_separation(const fs::path& zoo, const std::string& text) {
 int run(const std::vector<std::string>& arguments) {
   const std::size_t n = arguments.size();
   const std::string verb = n > 0 ? arguments[0] : "";
-  if (verb == "table" && n == 2) return print_table(arguments[1]), 0;
+  if (verb == "table" && n == 3) return print_table(arguments[1], arguments[2]), 0;
   if (verb == "check" && (n == 2 || n == 3))
     return check_signatures(arguments[1], n == 3 ? arguments[2] : ""), 0;
   if (verb == "phantoms" && (n == 3 || n == 4))
     return check_phantoms(std::stol(arguments[1]), arguments[2], n == 4 ? arguments[3] : ""), 0;
   if (verb == "separation" && n == 3) return print_separation(arguments[1], arguments[2]), 0;
   std::fputs(
-      "usage: null_study table SIGNATURES | check SIGNATURES [FIGURES] | phantoms N FOLDER [FIGURES] | "
+      "usage: null_study table SIGNATURES PHANTOMS | check SIGNATURES [FIGURES] | phantoms N FOLDER "
+      "[FIGURES] | "
       "separation ZOO "
       "TEXT\n",
       stderr);

@@ -185,6 +185,19 @@ Verdict verdict_of(const Comparison& comparison) {
   return *comparison.log_p < kLogSuspicious ? Verdict::kSuspicious : Verdict::kNoEvidence;
 }
 
+/// The law's p and that of every population of unrelated models; the largest counts.
+void judge(Evidence& evidence, std::span<const EmpiricalNull> null) {
+  evidence.log_p_empirical.reset();
+  for (const EmpiricalNull& population : null) {
+    if (population.kind != evidence.kind || population.pairs == 0) continue;
+    const double log_p = population.log_p(evidence.score);
+    if (evidence.log_p_empirical && log_p <= *evidence.log_p_empirical) continue;
+    evidence.log_p_empirical = log_p;
+    evidence.extrapolated_below = population.tested_down_to();
+  }
+  evidence.log_p = std::max(evidence.log_p_laws, evidence.log_p_empirical.value_or(evidence.log_p_laws));
+}
+
 }  // namespace
 
 ComparedModel compared_model(const Signature& s) {
@@ -236,14 +249,7 @@ void conclude(Comparison& comparison, std::span<const EmpiricalNull> null) {
   for (Evidence& evidence : comparison.evidence) {
     if (!evidence.compared()) continue;
     ++kinds;
-    const auto known = std::ranges::find(null, evidence.kind, &EmpiricalNull::kind);
-    evidence.log_p_empirical.reset();
-    evidence.log_p = evidence.log_p_laws;
-    if (known != null.end() && known->pairs > 0) {
-      evidence.log_p_empirical = known->log_p(evidence.score);
-      evidence.extrapolated_below = known->tested_down_to();
-      evidence.log_p = std::max(evidence.log_p, *evidence.log_p_empirical);
-    }
+    judge(evidence, null);
     if (comparison.log_p && evidence.log_p >= *comparison.log_p) continue;
     comparison.log_p = evidence.log_p;
     comparison.carried_by = evidence.kind;

@@ -32,8 +32,10 @@ inline constexpr double kTailShare = 0.1;
 /// From the scores of unrelated pairs. `draws`: of tail_goodness; 0 leaves it out.
 EmpiricalNull make_empirical_null(EvidenceKind kind, const std::vector<double>& scores, Index draws);
 
-/// Of the pairs of models whose signatures are in zoo/unrelated, canonical form, one entry a kind; a test
-/// holds them to those signatures. null_table.h has the numbers, `null_study` makes it.
+/// Two populations of unrelated models, canonical form, one entry a kind each: first the trained models whose
+/// signatures are in zoo/unrelated (a test holds the numbers to them), then phantoms 1 to 64 of the shape
+/// "tiny", which are built to one plan and have the same tokens explode: as alike as unrelated models can be.
+/// null_table.h has the numbers, `null_study table` makes it.
 std::span<const EmpiricalNull> shipped_null();
 
 }  // namespace defectoscope

@@ -72,7 +72,7 @@ TEST(EmpiricalNull, GivesTheShareOfPairsThatScoreAsMuch) {
 TEST(EmpiricalNull, TheShippedNumbersAreThoseOfTheShippedSignatures) {
   ASSERT_GE(read_signatures(kUnrelated).size(), 40u);
   const std::vector<EmpiricalNull> made = null_of(pairs(), -1, -1, 0);
-  ASSERT_EQ(shipped_null().size(), made.size());
+  ASSERT_EQ(shipped_null().size(), 2 * made.size());
   for (std::size_t k = 0; k < made.size(); ++k) {
     const EmpiricalNull& shipped = shipped_null()[k];
     EXPECT_EQ(shipped.kind, made[k].kind);
@@ -80,6 +80,7 @@ TEST(EmpiricalNull, TheShippedNumbersAreThoseOfTheShippedSignatures) {
     EXPECT_NEAR(shipped.tail.threshold, made[k].tail.threshold, 2e-3 * std::abs(made[k].tail.threshold));
     EXPECT_NEAR(shipped.log_p(30), made[k].log_p(30), 0.05 * std::abs(made[k].log_p(30)));
     EXPECT_GT(shipped.goodness.p, 0.01) << evidence_name(shipped.kind);
+    EXPECT_EQ(shipped_null()[made.size() + k].kind, made[k].kind);
   }
 }
 

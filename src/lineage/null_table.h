@@ -1,6 +1,6 @@
 #pragma once
 
-// Made by `null_study table zoo/unrelated`; not to be edited.
+// Made by `null_study table zoo/unrelated FOLDER`; not to be edited.
 
 #include <array>
 
@@ -8,7 +8,8 @@
 
 namespace defectoscope::null_table {
 
-inline constexpr std::array<EmpiricalNull, 8> kKinds{{
+inline constexpr std::array<EmpiricalNull, 16> kKinds{{
+    // Trained models.
     {.kind = static_cast<EvidenceKind>(0),  // layers
      .pairs = 427,
      .knots = {-1.21484, -0.71438, -0.55984, -0.36979, -0.288363, -0.175674, -0.0695075,
@@ -65,6 +66,60 @@ inline constexpr std::array<EmpiricalNull, 8> kKinds{{
                0.489265,  0.626588,  0.698716,  0.781404,   1.17132,   1.3617},
      .tail = {.threshold = 1.20427, .share = 0.105263, .shape = 0, .scale = 0.231172},
      .goodness = {.exceedances = 11, .anderson_darling = 0.507, .p = 0.368}},
+    // Phantoms.
+    {.kind = static_cast<EvidenceKind>(0),  // layers
+     .pairs = 2016,
+     .knots = {-1.80313,  -1.21201,  -0.999325, -0.84256, -0.720982, -0.579288, -0.424534,
+               -0.300803, -0.179935, -0.021533, 0.136256, 0.31228,   0.472925,  0.670293,
+               0.858315,  1.09312,   1.37967,   1.68087,  2.24474,   2.94289},
+     .tail = {.threshold = 2.25081, .share = 0.100149, .shape = 0, .scale = 0.953771},
+     .goodness = {.exceedances = 201, .anderson_darling = 3.525, .p = 0.002}},
+    {.kind = static_cast<EvidenceKind>(1),  // ffns
+     .pairs = 2016,
+     .knots = {-1.71858,  -1.10572,  -0.889977, -0.721761, -0.56525, -0.440799, -0.311242,
+               -0.185647, -0.052871, 0.0876106, 0.247009,  0.428468, 0.593556,  0.76453,
+               0.938641,  1.12643,   1.39331,   1.66387,   2.05433,  2.74168},
+     .tail = {.threshold = 2.05593, .share = 0.100149, .shape = 0.0253877, .scale = 0.983103},
+     .goodness = {.exceedances = 201, .anderson_darling = 1.208, .p = 0.02}},
+    {.kind = static_cast<EvidenceKind>(2),  // explosion-layers
+     .pairs = 2016,
+     .knots = {-0.693147, -0.693147, -0.693147, -0.693147, -0.693147, -0.693147, -0.693058,
+               -0.69291,  -0.690407, -0.685939, -0.681272, -0.676069, -0.670504, -0.658699,
+               -0.638163, -0.585012, -0.209684, 0.247816,  0.876085,  2.29243},
+     .tail = {.threshold = 0.878276, .share = 0.100149, .shape = 0, .scale = 1.59639},
+     .goodness = {.exceedances = 201, .anderson_darling = 8.177, .p = 0.002}},
+    {.kind = static_cast<EvidenceKind>(3),  // any-layers
+     .pairs = 2016,
+     .knots = {-2.20719,  -1.37443,  -1.03753, -0.789132, -0.605223, -0.420655, -0.270536,
+               -0.133129, 0.0468385, 0.189764, 0.325573,  0.47901,   0.641627,  0.789311,
+               1.00224,   1.26294,   1.44956,  1.78631,   2.16261,   3.0228},
+     .tail = {.threshold = 2.1644, .share = 0.100149, .shape = 0, .scale = 1.17517},
+     .goodness = {.exceedances = 201, .anderson_darling = 0.6, .p = 0.292}},
+    {.kind = static_cast<EvidenceKind>(4),  // tokens
+     .pairs = 2016,
+     .knots = {1.4055,  3.71092, 4.09569, 4.40322, 4.60107, 4.7651,  4.91559, 5.06485, 5.193,   5.29429,
+               5.39164, 5.48491, 5.57862, 5.67677, 5.7659,  5.86702, 5.99479, 6.15573, 6.37209, 6.99432},
+     .tail = {.threshold = 6.37594, .share = 0.100149, .shape = 0.138558, .scale = 1.91966},
+     .goodness = {.exceedances = 201, .anderson_darling = 32.05, .p = 0.002}},
+    {.kind = static_cast<EvidenceKind>(5),  // ffn-tokens
+     .pairs = 2016,
+     .knots = {-1.8817,  -1.62912,  -1.55988,  -1.49546, -1.44871,  -1.40515, -1.3603,
+               -1.32067, -1.2848,   -1.24747,  -1.20538, -1.17132,  -1.12981, -1.09267,
+               -1.03973, -0.977738, -0.916651, -0.83096, -0.721385, -0.533209},
+     .tail = {.threshold = -0.720227, .share = 0.100149, .shape = 0, .scale = 0.279356},
+     .goodness = {.exceedances = 201, .anderson_darling = 0.6062, .p = 0.252}},
+    {.kind = static_cast<EvidenceKind>(6),  // gram
+     .pairs = 2016,
+     .knots = {1.44372, 1.66537, 1.71199, 1.74593, 1.78079, 1.81187, 1.83839, 1.86167, 1.88225, 1.89781,
+               1.91534, 1.93551, 1.95555, 1.97377, 1.99585, 2.01455, 2.03698, 2.06032, 2.09424, 2.14211},
+     .tail = {.threshold = 2.09482, .share = 0.100149, .shape = 0, .scale = 0.0629017},
+     .goodness = {.exceedances = 201, .anderson_darling = 1.587, .p = 0.016}},
+    {.kind = static_cast<EvidenceKind>(7),  // spectrum
+     .pairs = 2016,
+     .knots = {1.9697,  2.44556, 2.55223, 2.6116,  2.66306, 2.70358, 2.74417, 2.78144, 2.81021, 2.83981,
+               2.87132, 2.90545, 2.93697, 2.97124, 3.00423, 3.04196, 3.08982, 3.14151, 3.20969, 3.29458},
+     .tail = {.threshold = 3.2097, .share = 0.100149, .shape = 0, .scale = 0.122403},
+     .goodness = {.exceedances = 201, .anderson_darling = 0.7474, .p = 0.166}},
 }};
 
 }  // namespace defectoscope::null_table
