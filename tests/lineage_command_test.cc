@@ -173,6 +173,64 @@ TEST_F(LineageCommand, RegistryAddsListsSearchesAndRemoves) {
   EXPECT_THAT(registry({}, "list").out, HasSubstr("2 models"));
 }
 
+TEST_F(LineageCommand, EveryKindOfUnusableSignatureIsRefusedByName) {
+  ASSERT_EQ(run_defectoscope({"signature", zoo("llama-base"), "-o", file("a.sig.safetensors")}).exit_code, 0);
+  const std::string whole = read_file(file("a.sig.safetensors"));
+  const auto message = [&](const std::string& bytes) {
+    write_file(folder_ / "b.sig.safetensors", bytes);
+    const Outcome outcome =
+        run_defectoscope({"compare", file("a.sig.safetensors"), file("b.sig.safetensors")});
+    EXPECT_EQ(outcome.exit_code, 3);
+    EXPECT_EQ(outcome.out, "");
+    EXPECT_THAT(outcome.err, HasSubstr("b.sig.safetensors"));
+    return outcome.err;
+  };
+  message(whole.substr(0, whole.size() - 100));
+  message(whole.substr(0, 20));
+  std::string newer = whole;
+  newer.replace(newer.find("\"version\":\"2\""), 13, "\"version\":\"9\"");
+  EXPECT_THAT(message(newer), HasSubstr("newer schema"));
+}
+
+TEST_F(LineageCommand, ModelsOfOneLayerAndWithoutSharedTokensCompareAsFarAsTheyCan) {
+  ASSERT_EQ(
+      run_defectoscope({"disguise", zoo("llama-base"), "--attack", "drop-layers:5", "--out", file("one")})
+          .exit_code,
+      0);
+  const json one = json::parse(run_defectoscope({"compare", file("one"), file("one"), "--json"}).out);
+  EXPECT_EQ(one["verdict"], "same-weights");
+  const json part = json::parse(run_defectoscope({"compare", zoo("llama-base"), file("one"), "--json"}).out);
+  EXPECT_EQ(part["verdict"], "related");
+  EXPECT_EQ(part["missing_layers_of_a"].size(), 5u);
+  fs::copy(zoo("llama-base-ft-full"), folder_ / "bare");
+  fs::remove(folder_ / "bare/tokenizer.json");
+  const Outcome apart = run_defectoscope({"compare", zoo("llama-wide"), file("bare")});
+  EXPECT_EQ(apart.exit_code, 0);
+  EXPECT_THAT(apart.out, HasSubstr("not comparable"));
+  EXPECT_THAT(apart.out, HasSubstr("no vocabulary in the signature of bare"));
+}
+
+TEST_F(LineageCommand, WeightsThatAreNotFiniteGiveNoSignature) {
+  fs::copy(zoo("llama-base"), folder_ / "broken");
+  std::string weights = read_file(file("broken/model.safetensors"));
+  for (std::size_t i = weights.size() / 2; i < weights.size() / 2 + 4096; ++i)
+    weights[i] = static_cast<char>(0xff);  // NaN in bf16
+  write_file(folder_ / "broken/model.safetensors", weights);
+  const Outcome outcome = run_defectoscope({"signature", file("broken"), "-o", file("b.sig.safetensors")});
+  EXPECT_EQ(outcome.exit_code, 3) << outcome.out;
+  EXPECT_THAT(outcome.err, HasSubstr("a weight is not finite"));
+  EXPECT_THAT(outcome.err, HasSubstr("model.layers."));
+  EXPECT_FALSE(fs::exists(file("b.sig.safetensors")));
+}
+
+TEST_F(LineageCommand, DisguiseSaysHowFarTheLogitsMoved) {
+  const Outcome made = run_defectoscope({"disguise", zoo("llama-base"), "--attack", "rotation", "--attack",
+                                         "vocabulary-extension", "--out", file("hidden")});
+  ASSERT_EQ(made.exit_code, 0) << made.err;
+  EXPECT_THAT(made.out, HasSubstr("logits: "));
+  EXPECT_EQ(made.err, "");
+}
+
 TEST_F(LineageCommand, PhantomsOfOnePlanAreAlikeButNotCalledRelated) {
   for (const char* seed : {"9001", "9002"}) {
     const Outcome made =

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 #include "analysis/angle.h"
 #include "kernels/pointwise.h"
@@ -45,6 +46,12 @@ struct PairTable {
   DoubleMatrix degrees;  ///< of the first set
 };
 
+std::vector<double> lengths_of(const Matrix& rows) {
+  std::vector<double> lengths;
+  for (Index i = 0; i < rows.rows(); ++i) lengths.push_back(norm(rows.row(i)));
+  return lengths;
+}
+
 PairTable hold_against(const std::vector<DirectionSet>& sets, Index rows, Index cols) {
   PairTable table{DoubleMatrix(rows, cols), DoubleMatrix(rows, cols), DoubleMatrix(rows, cols)};
   const double factor =
@@ -53,14 +60,15 @@ PairTable hold_against(const std::vector<DirectionSet>& sets, Index rows, Index 
     const DirectionSet& set = sets[s];
     DoubleMatrix cosines(rows, cols);
     rows_by_rows(to_double(set.a), to_double(set.b), cosines);
+    const std::vector<double> lengths_a = lengths_of(set.a), lengths_b = lengths_of(set.b);
     for (Index i = 0; i < rows; ++i)
       for (Index k = 0; k < cols; ++k) {
         const auto x = set.a.row(i), y = set.b.row(k);
-        const double lengths = norm(x) * norm(y);
-        const bool near =
-            lengths > 0 &&
-            std::abs(cosines(i, k)) / lengths * std::sqrt(std::max(1.0, set.dimension)) > kNearlyOrthogonal;
-        const double degrees = near || s == 0 ? acute_angle_degrees(x, y) : 90;
+        const double lengths =
+            lengths_a[static_cast<std::size_t>(i)] * lengths_b[static_cast<std::size_t>(k)];
+        const double cosine = lengths > 0 ? std::min(1.0, std::abs(cosines(i, k)) / lengths) : 0;
+        const bool near = cosine * std::sqrt(std::max(1.0, set.dimension)) > kNearlyOrthogonal;
+        const double degrees = near ? acute_angle_degrees(x, y) : std::acos(cosine) * 180 / std::numbers::pi;
         if (s == 0) table.degrees(i, k) = degrees;
         if (!near) continue;
         const double log_p = std::max(log_beta_tail(degrees, set.dimension), log_permutation_tail(x, y));

@@ -160,6 +160,23 @@ TEST(Compare, ExplosionLikeLayersAreThoseThatAmplifyOneDirectionInBoth) {
   for (const std::size_t i : {1u, 5u}) EXPECT_LT(e.angles_degrees[i], 10);
 }
 
+TEST(Compare, SignaturesWithoutEigenvaluesCompareBySingularValuesAlone) {
+  Signature old = signature_of("llama-base-ft-lora");
+  old.decay_eigenvalues = Matrix();  // as files of version 1 are read
+  const Evidence e = evidence(compare(signature_of("llama-base"), old), EvidenceKind::kSpectrum);
+  EXPECT_TRUE(e.compared());
+  EXPECT_EQ(e.dimension, 4 * 6 - 1);
+}
+
+TEST(Compare, InvariantsNeedEqualDepthAndThreeLayers) {
+  const Signature& base = signature_of("llama-base");
+  EXPECT_THAT(evidence(compare(base, with_layers(base, {0, 1, 2, 3})), EvidenceKind::kGram).not_compared,
+              HasSubstr("different numbers of layers (6 and 4)"));
+  const Signature two = with_layers(base, {0, 5});
+  EXPECT_THAT(evidence(compare(two, two), EvidenceKind::kSpectrum).not_compared,
+              HasSubstr("2 layers, 3 needed"));
+}
+
 TEST(Compare, DifferentVocabulariesAreNotComparedAndSaidSo) {
   Signature other = signature_of("llama-wide");
   for (std::size_t i = 0; i < other.token_hashes.size(); ++i) other.token_hashes[i] = i + 1;

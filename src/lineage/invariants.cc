@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "kernels/pointwise.h"
+#include "spectral/basis.h"
 
 namespace defectoscope {
 namespace {
@@ -26,12 +27,17 @@ void append_without_mean(std::vector<float>& out, const std::vector<double>& val
 }  // namespace
 
 std::vector<float> gram_signature(const Signature& signature) {
-  std::vector<std::span<const float>> directions;
-  for (const Matrix* rows : {&signature.left, &signature.ffn_left})
-    for (Index i = 0; i < rows->rows(); ++i) directions.push_back(rows->row(i));
+  const Index layers = signature.left.rows();
+  DoubleMatrix directions(2 * layers, signature.left.cols());
+  for (Index i = 0; i < layers; ++i) {
+    std::ranges::copy(signature.left.row(i), directions.row(i).begin());
+    std::ranges::copy(signature.ffn_left.row(i), directions.row(layers + i).begin());
+  }
+  DoubleMatrix products(2 * layers, 2 * layers);
+  rows_by_rows(directions, directions, products);
   std::vector<double> cosines;
-  for (std::size_t i = 0; i < directions.size(); ++i)
-    for (std::size_t k = 0; k < i; ++k) cosines.push_back(std::abs(product(directions[i], directions[k])));
+  for (Index i = 0; i < 2 * layers; ++i)
+    for (Index k = 0; k < i; ++k) cosines.push_back(std::abs(products(i, k)));
   std::vector<float> out;
   append_without_mean(out, cosines);
   return out;

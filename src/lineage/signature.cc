@@ -17,6 +17,9 @@ namespace defectoscope {
 namespace {
 
 constexpr Index kSingularValues = 2;
+// A wide model's layers are passed over some twenty times already; what few passes find depends on no basis
+// either.
+constexpr Index kWide = 1024, kPassesWhenWide = 6, kPasses = 40;
 constexpr double kNoGap = 1e-5;
 
 /// The leading left singular vector into `left` (its largest component positive; zero where A is zero), the
@@ -39,10 +42,11 @@ void leading(const LinearOperator& a, std::uint64_t seed, std::span<float> left,
     for (float& value : left) value = -value;
 }
 
-/// The eigenvalue of R nearest in angle to the layer's direction.
+/// The eigenvalue of R nearest in angle to the layer's direction, as far as the passes find it.
 void decay_eigenvalue(const LinearOperator& residual, std::span<const float> left, std::span<float> out) {
   const std::vector<double> start(left.begin(), left.end());
-  const EigenPair pair = nearest_eigenpair(residual, start, {});
+  const EigenPair pair =
+      nearest_eigenpair(residual, start, {.max_passes = residual.rows() < kWide ? kPasses : kPassesWhenWide});
   out[0] = static_cast<float>(pair.value.real());
   out[1] = static_cast<float>(std::abs(pair.value.imag()));  // of a pair of complex ones either
 }
