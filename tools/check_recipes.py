@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Loads each recipe that the program writes with the tool it is for, and says what that tool leaves alone.
 
-    python tools/check_recipes.py PROGRAM GPTQMODEL_SOURCE AUTOAWQ_SOURCE
+    python tools/check_recipes.py PROGRAM GPTQMODEL_SOURCE AUTOAWQ_SOURCE [mixtures]
 
+With `mixtures`: mixtures of experts, by the tools that take their packed experts apart.
 Needs requirements.txt and requirements-recipes.txt (see golden_recipes.py). Small random models of five families with
 12 layers, --skip 2,11. Fails where a tool leaves other modules alone than the recipe is to name. docs/recipes.md keeps
 the output. Of TensorRT-LLM and llama.cpp there is no package that runs without a GPU or a compiler.
@@ -36,6 +37,16 @@ MODELS = {
     "falcon": (transformers.FalconConfig(**SIZES), "transformer.h.{}.mlp.dense_4h_to_h"),
     "gpt2": (transformers.GPT2Config(n_embd=32, n_layer=LAYERS, n_head=2, vocab_size=64, n_positions=32,
                                      bos_token_id=0, eos_token_id=0), "transformer.h.{}.mlp.c_proj"),
+}
+EXPERTS, HEADS = 4, {"num_key_value_heads": 2}
+MIXTURES = {
+    "mixtral": (transformers.MixtralConfig(intermediate_size=64, num_local_experts=EXPERTS, dtype=torch.float32,
+                                           **SIZES, **HEADS),
+                "model.layers.{}.mlp.experts.{}.down_proj", []),
+    "qwen2_moe": (transformers.Qwen2MoeConfig(moe_intermediate_size=64, shared_expert_intermediate_size=64,
+                                              num_experts=EXPERTS, dtype=torch.float32, **SIZES, **HEADS),
+                  "model.layers.{}.mlp.experts.{}.down_proj",
+                  ["model.layers.{}.mlp.shared_expert.down_proj"]),
 }
 MATRICES = (torch.nn.Linear, transformers.pytorch_utils.Conv1D)
 
@@ -165,11 +176,44 @@ TOOLS = {"llm-compressor": (llm_compressor, "llmcompressor", True),
 NEVER = {"gpt2": ("llm-compressor", "compressed-tensors", "autoawq", "torchao"), "falcon": ("bitsandbytes",)}
 
 
+def check_mixtures(program):
+    """Each mixture by llm-compressor, which takes experts apart first, and by compressed-tensors on what it made."""
+    from llmcompressor.modeling.moe.linearize import linearize_moe
+    failed = 0
+    for family, (config, expert, shared) in MIXTURES.items():
+        wanted = {"lm_head"}
+        for layer in SKIP:
+            wanted |= {expert.format(layer - 1, e) for e in range(EXPERTS)} | {s.format(layer - 1) for s in shared}
+        for tool, load in (("llm-compressor", llm_compressor), ("compressed-tensors", compressed_tensors)):
+            with tempfile.TemporaryDirectory() as folder:
+                model = transformers.AutoModelForCausalLM.from_config(config).eval()
+                model.save_pretrained(folder)
+                path = pathlib.Path(folder) / "recipe.yaml"
+                subprocess.run([program, "recipe", folder, "--for", tool, "--skip", ",".join(map(str, SKIP)), "--out",
+                                str(path)], check=True, stderr=subprocess.DEVNULL)
+                noise = io.StringIO()
+                with contextlib.redirect_stdout(noise), contextlib.redirect_stderr(noise):
+                    model.config.dtype = torch.float32  # save_pretrained leaves its name there
+                    linearize_moe(model)
+                    model.recipe_matrices = [n for n, m in model.named_modules() if isinstance(m, MATRICES)]
+                    found = set(load(path, model))
+            switches = {name for name in found if name.endswith("mlp.shared_expert_gate")}
+            same = found - switches == wanted and len(switches) == LAYERS * len(shared)
+            version = importlib.metadata.version("llmcompressor" if tool == "llm-compressor" else tool)
+            print(f"{family:9} {tool} {version}: left alone: F2 of {EXPERTS} experts{' and the shared one' * len(shared)} "
+                  f"in {len(SKIP)} layers, lm_head{f', {len(switches)} shared_expert_gate' * len(shared)}, of "
+                  f"{len(model.recipe_matrices)} matrices: {'as wanted' if same else f'NOT AS WANTED: {found}'}", flush=True)
+            failed += not same
+    return failed
+
+
 def main():
     program, gptq_root, awq_root = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
     torch.set_num_threads(1)
     stub_packages(gptq_root, "gptqmodel", "gptqmodel.quantization", "gptqmodel.adapter", "gptqmodel.utils")
     stub_packages(awq_root, "awq", "awq.quantize", "awq.utils", "awq.modules")
+    if sys.argv[4:] == ["mixtures"]:
+        sys.exit(1 if check_mixtures(program) else 0)
     failed = 0
     for family, (config, pattern) in MODELS.items():
         with tempfile.TemporaryDirectory() as folder:
