@@ -32,6 +32,17 @@ add_custom_target(bench)
 # The tests beside the code: those that the sanitizers run.
 add_custom_target(unit_tests)
 
+# Where CMAKE_UNITY_BUILD is on (the presets that only tests and linting use), the files of a target are compiled a
+# dozen at once, which reads the headers they share once. Not those of these targets: Highway compiles a file once for
+# each instruction set, and some tests each have a reference implementation of the same name.
+function(defectoscope_compile_alone)
+  foreach(target ${ARGN})
+    if(TARGET ${target})
+      set_target_properties(${target} PROPERTIES UNITY_BUILD OFF)
+    endif()
+  endforeach()
+endfunction()
+
 # One object library per folder of src/; the folders named after DEPS are the only ones it may include.
 #   defectoscope_module(NAME spectral DEPS kernels SOURCES a.cc b.cc LIBS extern)
 function(defectoscope_module)

@@ -16,7 +16,7 @@
 namespace defectoscope {
 namespace {
 
-constexpr Index kPiece = 2048;
+constexpr Index kCensusPiece = 2048;
 
 enum class Form { kWithoutAttention, kLone, kRandom };
 constexpr const char* kFormNames[] = {"without-attention", "lone", "random"};
@@ -40,7 +40,7 @@ std::vector<TokenIds> alone(Index first, Index count) {
 std::vector<std::vector<float>> piece_norms(const Transformer& transformer, const EmbeddingDraws& draws,
                                             const std::vector<Index>& layer_indices, Form form, Index first,
                                             Index count, ScanJournal& journal) {
-  std::string name = fmt::format("census-{}-{:05}", kFormNames[static_cast<int>(form)], first / kPiece);
+  std::string name = fmt::format("census-{}-{:05}", kFormNames[static_cast<int>(form)], first / kCensusPiece);
   for (const Index layer : layer_indices) name += fmt::format("-{}", layer + 1);
   std::vector<std::vector<float>> norms;
   if (const auto kept = journal.get(name)) {
@@ -157,10 +157,11 @@ Census take_census(const Transformer& transformer, const Tokenizer& tokenizer, c
     census.layers.emplace_back().layer = layer;
   }
   const EmbeddingDraws draws(transformer, options.paper_parity, options.seed);
-  Progress progress("Taking the vocabulary's census", 3 * ((config.vocab_size + kPiece - 1) / kPiece));
+  Progress progress("Taking the vocabulary's census",
+                    3 * ((config.vocab_size + kCensusPiece - 1) / kCensusPiece));
   for (const Form form : {Form::kWithoutAttention, Form::kLone, Form::kRandom}) {
-    for (Index first = 0; first < config.vocab_size; first += kPiece) {
-      const Index count = std::min(kPiece, config.vocab_size - first);
+    for (Index first = 0; first < config.vocab_size; first += kCensusPiece) {
+      const Index count = std::min(kCensusPiece, config.vocab_size - first);
       const auto norms = piece_norms(transformer, draws, layer_indices, form, first, count, journal);
       for (std::size_t i = 0; i < norms.size(); ++i) {
         CensusLayer& layer = census.layers[i];

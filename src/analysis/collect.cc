@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "analysis/at.h"
 #include "analysis/journal.h"
 #include "base/median.h"
 #include "base/parallel.h"
@@ -14,8 +15,6 @@ namespace defectoscope {
 namespace {
 
 constexpr double kCandidateRatio = 2.5;  // to the layer's median, while no threshold is known
-
-std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 
 std::vector<float> row_norms(ConstMatrixView states) {
   std::vector<float> norms(at(states.rows()));

@@ -10,7 +10,7 @@ namespace defectoscope {
 namespace {
 
 constexpr Index kCombined = 64;
-constexpr Index kPiece = 2048;
+constexpr Index kDrawPiece = 2048;
 constexpr Index kDrawsAtOnce = 32;
 
 std::vector<TokenIds> entries(Index first, Index count) {
@@ -25,8 +25,8 @@ EmbeddingDraws::EmbeddingDraws(const Transformer& transformer, bool paper_parity
     : transformer_(transformer), paper_parity_(paper_parity), seed_(seed) {
   const ModelConfig& config = transformer.model().config();
   mean_.resize(static_cast<std::size_t>(config.hidden_size));
-  for (Index first = 0; first < config.vocab_size; first += kPiece) {
-    const Index count = std::min(kPiece, config.vocab_size - first);
+  for (Index first = 0; first < config.vocab_size; first += kDrawPiece) {
+    const Index count = std::min(kDrawPiece, config.vocab_size - first);
     const Matrix states = transformer.embed(Batch(entries(first, count)));
     for (Index r = 0; r < count; ++r) {
       mean_norm_ += norm(states.row(r));

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "analysis/angle.h"
+#include "analysis/at.h"
 #include "analysis/norm_table.h"
 #include "base/progress.h"
 #include "kernels/pointwise.h"
@@ -14,8 +15,6 @@ namespace defectoscope {
 namespace {
 
 constexpr std::size_t kTopDimensions = 10;
-
-std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 
 /// Sums of high-norm states, by layer and by where they stand; norms of every token.
 class DirectionSums final : public Observer {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "analysis/at.h"
 #include "base/progress.h"
 #include "base/random.h"
 #include "forward/transformer.h"
@@ -16,8 +17,6 @@ namespace {
 
 constexpr Index kDirections = 8;  // right singular vectors tried
 constexpr std::size_t kSequencesAtOnce = 1024;
-
-std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 
 double mean(const std::vector<double>& values) {
   return values.empty()

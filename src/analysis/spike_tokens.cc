@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 
+#include "analysis/at.h"
 #include "base/median.h"
 #include "tokenizer/tokenizer.h"
 
@@ -12,8 +13,6 @@ namespace defectoscope {
 namespace {
 
 constexpr double kStray = 0.05;  // of an entry's occurrences
-
-std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 
 /// Sums over the occurrences of one entry.
 struct Entry {

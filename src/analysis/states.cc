@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "analysis/angle.h"
+#include "analysis/at.h"
 #include "analysis/calibration_rows.h"
 #include "analysis/collect.h"
 #include "analysis/journal.h"
@@ -29,8 +30,6 @@ constexpr Index kBatchBytes = Index{64} << 20;  // of vectors kept from one batc
 constexpr Index kVectorBytes = Index{512} << 20;  // of vectors kept in all
 constexpr Index kMostStates = 50'000;             // in the mean pairwise angle
 constexpr Index kProbeTokens = 1024;              // on which decay is measured
-
-std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 
 HighNormSplit split_of(const NormTable& table, const ScanOptions& options) {
   return options.threshold ? split_at(table, *options.threshold) : find_high_norms(table);

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 
+#include "analysis/at.h"
 #include "base/median.h"
 
 namespace defectoscope {
@@ -21,8 +22,6 @@ constexpr double kOfClass = 0.05;  // a group's least share of its class (first 
 constexpr double kOfAll = 0.01;    // ... and of all special tokens, where there are
 constexpr Index kMany = 100;       // that many
 constexpr double kFewest = 3;
-
-std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 
 /// Special tokens that explode together.
 struct Group {

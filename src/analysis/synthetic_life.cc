@@ -3,12 +3,11 @@
 #include <algorithm>
 #include <cmath>
 
+#include "analysis/at.h"
 #include "base/random.h"
 
 namespace defectoscope {
 namespace {
-
-std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 
 class Draw {
  public:

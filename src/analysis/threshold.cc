@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "analysis/at.h"
 #include "base/median.h"
 
 namespace defectoscope {
@@ -18,8 +19,6 @@ const double kLeastRatio = std::log(1.8);
 constexpr double kLeastEvidence = 20;     // k g / τ
 constexpr double kLeastTailScale = 0.03;  // τ of perfectly equal norms
 constexpr double kOfWidest = 0.35;        // a lower gap counts from this share of the widest on
-
-std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 
 /// The two populations of one layer, if it has them.
 struct LayerSplit {

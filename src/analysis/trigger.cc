@@ -20,8 +20,8 @@
 namespace defectoscope {
 namespace {
 
-constexpr Index kPiece = 2048;      // rows through the model at once
-constexpr Index kColumnStarts = 8;  // columns of V the maximiser starts from, beside the leading ones
+constexpr Index kTriggerPiece = 2048;  // rows through the model at once
+constexpr Index kColumnStarts = 8;     // columns of V the maximiser starts from, beside the leading ones
 
 /// Coefficients along v before one layer's FFN.
 class CoefficientTap final : public Observer {
@@ -65,9 +65,9 @@ RightVectors all_right_vectors(const LinearOperator& f) {
 std::vector<float> ffn_norms(const Transformer& transformer, Index layer_index, const Matrix& rows,
                              double scale) {
   std::vector<float> norms;
-  for (Index first = 0; first < rows.rows(); first += kPiece) {
+  for (Index first = 0; first < rows.rows(); first += kTriggerPiece) {
     check_interrupt();
-    const Index count = std::min(kPiece, rows.rows() - first);
+    const Index count = std::min(kTriggerPiece, rows.rows() - first);
     Matrix x(count, rows.cols()), y(count, rows.cols());
     for (Index r = 0; r < count; ++r)
       for (Index i = 0; i < x.cols(); ++i)
@@ -124,7 +124,7 @@ std::vector<float> entry_coefficients(const Transformer& transformer, Index laye
                                       ScanJournal& journal) {
   const Index vocabulary = transformer.model().config().vocab_size;
   const bool second = first_token >= 0;
-  const Index at_once = second ? kPiece / 2 : kPiece;
+  const Index at_once = second ? kTriggerPiece / 2 : kTriggerPiece;
   std::vector<float> coefficients;
   Progress progress(second ? "Coefficients at second position" : "Coefficients at first position",
                     vocabulary);

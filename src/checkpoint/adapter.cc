@@ -23,7 +23,7 @@ using nlohmann::json;
 constexpr const char* kConfigName = "adapter_config.json";
 constexpr std::string_view kPrefix = "base_model.model.";
 constexpr std::string_view kBaseLayer = ".base_layer";
-constexpr Index kRowsAtOnce = 16;
+constexpr Index kMergedRowsAtOnce = 16;
 
 /// What adapter_config.json says.
 class Settings {
@@ -129,7 +129,7 @@ void merge(const Tensor& weight, const Factors& factors, std::byte* out) {
     const Index at = factors.transposed ? j * rank + k : k * cols + j;
     return static_cast<double>((factors.transposed ? up : down)[static_cast<std::size_t>(at)]);
   };
-  parallel_ranges(rows, kRowsAtOnce, [&](Index begin, Index end) {
+  parallel_ranges(rows, kMergedRowsAtOnce, [&](Index begin, Index end) {
     std::vector<double> change(static_cast<std::size_t>(cols));
     for (Index i = begin; i < end; ++i) {
       std::ranges::fill(change, 0.0);

@@ -55,7 +55,7 @@ const char* name_of(GgufType type) {
 }
 
 template <typename T>
-T load(const std::byte* from) {
+T load_at(const std::byte* from) {
   T value;
   std::memcpy(&value, from, sizeof(T));
   return value;
@@ -86,7 +86,7 @@ class GgufMetadata::Cursor {
 
   template <typename T>
   T number(const std::string& what) {
-    return load<T>(take(sizeof(T), what).data());
+    return load_at<T>(take(sizeof(T), what).data());
   }
 
   std::string_view text(const std::string& what) {
@@ -231,21 +231,21 @@ std::int64_t GgufMetadata::integer_at(const std::string& key, const Value& value
   switch (value.type) {
     case GgufType::kUint8:
     case GgufType::kBool:
-      return load<std::uint8_t>(at);
+      return load_at<std::uint8_t>(at);
     case GgufType::kInt8:
-      return load<std::int8_t>(at);
+      return load_at<std::int8_t>(at);
     case GgufType::kUint16:
-      return load<std::uint16_t>(at);
+      return load_at<std::uint16_t>(at);
     case GgufType::kInt16:
-      return load<std::int16_t>(at);
+      return load_at<std::int16_t>(at);
     case GgufType::kUint32:
-      return load<std::uint32_t>(at);
+      return load_at<std::uint32_t>(at);
     case GgufType::kInt32:
-      return load<std::int32_t>(at);
+      return load_at<std::int32_t>(at);
     case GgufType::kInt64:
-      return load<std::int64_t>(at);
+      return load_at<std::int64_t>(at);
     case GgufType::kUint64: {
-      const auto number = load<std::uint64_t>(at);
+      const auto number = load_at<std::uint64_t>(at);
       if (number > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
         throw_bad_input(
             {.what = "number is too large", .file = file_, .tensor = key, .got = std::to_string(number)});
@@ -258,8 +258,8 @@ std::int64_t GgufMetadata::integer_at(const std::string& key, const Value& value
 
 double GgufMetadata::number_at(const std::string& key, const Value& value, std::uint64_t position) const {
   const std::byte* at = value.bytes.data() + position * size_of(value.type);
-  if (value.type == GgufType::kFloat32) return load<float>(at);
-  if (value.type == GgufType::kFloat64) return load<double>(at);
+  if (value.type == GgufType::kFloat32) return load_at<float>(at);
+  if (value.type == GgufType::kFloat64) return load_at<double>(at);
   if (value.type == GgufType::kString) wrong_type(key, "a number", value);
   return static_cast<double>(integer_at(key, value, position));
 }
@@ -287,7 +287,7 @@ std::optional<bool> GgufMetadata::flag(const std::string& key) const {
   const Value* value = find(key, false, "true or false");
   if (value == nullptr) return std::nullopt;
   if (value->type != GgufType::kBool) wrong_type(key, "true or false", *value);
-  return load<std::uint8_t>(value->bytes.data()) != 0;
+  return load_at<std::uint8_t>(value->bytes.data()) != 0;
 }
 
 std::vector<std::string_view> GgufMetadata::texts(const std::string& key) const {

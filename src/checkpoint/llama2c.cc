@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "checkpoint/load.h"
 
 // Layout: github.com/karpathy/llama2.c, export.py.
 namespace defectoscope {
@@ -15,13 +16,6 @@ constexpr std::uint32_t kMagic = 0x616b3432;  // "ak42"
 constexpr Index kHeaderOfVersion0 = 7 * 4;
 constexpr Index kHeader = 256;
 constexpr Index kFloat = sizeof(float);
-
-template <typename T>
-T load(std::span<const std::byte> bytes, std::size_t at) {
-  T value;
-  std::memcpy(&value, bytes.data() + at, sizeof value);
-  return value;
-}
 
 using Sizes = Llama2cFile::Sizes;
 

@@ -10,7 +10,7 @@ namespace defectoscope {
 namespace {
 
 constexpr Index kWord = 32;
-const std::vector<DType> kFloats = {DType::kF16, DType::kBF16, DType::kF32};
+const std::vector<DType> kGroupScaleTypes = {DType::kF16, DType::kBF16, DType::kF32};
 
 std::uint32_t word_at(const Tensor& tensor, Index position) {
   std::uint32_t word;
@@ -76,7 +76,7 @@ Grouped read_grouped(const QuantizedParts& parts, bool packed_inputs) {
   g.out = g.codes.shape[1] * (packed_inputs ? 1 : g.per_word);
   g.group_size = scheme.group_size < 0 ? g.in : scheme.group_size;
   g.groups = g.group_size == 0 ? 0 : (g.in + g.group_size - 1) / g.group_size;
-  g.scales = parts.get("scales", 2, kFloats);
+  g.scales = parts.get("scales", 2, kGroupScaleTypes);
   g.zeros = parts.get("qzeros", 2, {DType::kI32});
   if (g.in == 0 || g.out % g.per_word != 0)
     parts.fail("qweight", "packed weight has an impossible shape",
@@ -170,7 +170,7 @@ QuantizedWeight unpack_compressed(const QuantizedParts& parts) {
     parts.fail("weight_packed", "packed weight does not fit its shape",
                "4 or 8 bits for each of " + std::to_string(out) + " times " + std::to_string(in),
                codes.shape_text());
-  const Tensor scales = parts.get("weight_scale", 2, kFloats);
+  const Tensor scales = parts.get("weight_scale", 2, kGroupScaleTypes);
   const Index groups = scales.shape[1];
   std::vector<Tensor> others = {scales};
   std::optional<Tensor> index = parts.find("weight_g_idx"), zeros = parts.find("weight_zero_point");

@@ -15,9 +15,9 @@
 namespace defectoscope {
 namespace {
 
-constexpr std::size_t kMostDimensions = 8;
+constexpr std::size_t kMostTensorDimensions = 8;
 constexpr std::size_t kLongestPickle = std::size_t{256} << 20;
-constexpr std::size_t kLongestKey = 256;
+constexpr std::size_t kLongestStorageKey = 256;
 
 struct StorageType {
   std::string_view name;
@@ -201,7 +201,7 @@ class Machine {
     const Value& type = check(id.items[1], Kind::kStorageType, "a storage's type");
     const Value& key = check(id.items[2], Kind::kText, "a storage's key");
     const Value& elements = check(id.items[4], Kind::kInteger, "a storage's elements");
-    if (elements.integer < 0 || key.text.size() > kLongestKey)
+    if (elements.integer < 0 || key.text.size() > kLongestStorageKey)
       fail("storage has no valid size or key", "0 elements or more, a key of at most 256 bytes",
            std::to_string(elements.integer) + " elements");
     push(Value{Kind::kStorage, type.integer, key.text, elements.integer, {}});
@@ -209,8 +209,8 @@ class Machine {
 
   std::vector<Index> sizes(Ref ref, const char* what) const {
     const Value& tuple = check(ref, Kind::kTuple, what);
-    if (tuple.items.size() > kMostDimensions)
-      fail("tensor has too many dimensions", "at most " + std::to_string(kMostDimensions),
+    if (tuple.items.size() > kMostTensorDimensions)
+      fail("tensor has too many dimensions", "at most " + std::to_string(kMostTensorDimensions),
            std::to_string(tuple.items.size()));
     std::vector<Index> result;
     for (const Ref item : tuple.items) {

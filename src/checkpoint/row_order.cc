@@ -7,7 +7,7 @@
 namespace defectoscope {
 namespace {
 
-constexpr Index kRowsAtOnce = 64;
+constexpr Index kMovedRowsAtOnce = 64;
 constexpr Index kMostHeads = Index{1} << 30;  // so that sums of them fit
 
 }  // namespace
@@ -34,7 +34,7 @@ Index RowOrder::regrouped_row(Index row) const {
 
 void RowOrder::make(DType type, const ReadRow& read, std::byte* out) const {
   const Index size = dtype_size(type);
-  parallel_ranges(rows, kRowsAtOnce, [&](Index begin, Index end) {
+  parallel_ranges(rows, kMovedRowsAtOnce, [&](Index begin, Index end) {
     std::vector<float> scratch(transposed ? static_cast<std::size_t>(cols * size) / sizeof(float) + 1 : 0);
     for (Index row = begin; row < end; ++row) {
       if (!transposed) {

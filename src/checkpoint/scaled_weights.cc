@@ -8,7 +8,7 @@
 namespace defectoscope {
 namespace {
 
-const std::vector<DType> kFloats = {DType::kF32, DType::kBF16, DType::kF16};
+const std::vector<DType> kScaleTypes = {DType::kF32, DType::kBF16, DType::kF16};
 constexpr float kLargestInt8 = 127;
 
 /// How scales of that shape divide a weight.
@@ -74,7 +74,7 @@ QuantizedWeight scale_weight(const QuantizedParts& parts) {
   if (zeros && !scales)
     parts.fail("weight_zero_point", "zero points without scales", "weight_scale beside them", "none");
   if (scales) {
-    scales = parts.get(name, scales->shape.size(), kFloats);
+    scales = parts.get(name, scales->shape.size(), kScaleTypes);
     blocks = blocks_of(parts, *scales, rows, cols);
     result.stored.scales.push_back(bytes(*scales));
     if (zeros) {

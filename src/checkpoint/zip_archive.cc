@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "checkpoint/load.h"
 #include "checkpoint/strict_json.h"
 
 namespace defectoscope {
@@ -23,13 +24,6 @@ constexpr std::uint16_t kExtra64 = 1;
 constexpr std::uint16_t kEncrypted = 1;
 constexpr std::uint16_t kDeflate = 8;
 constexpr std::uint64_t kLargestUnpacked = std::uint64_t{1} << 30;
-
-template <typename T>
-T load(std::span<const std::byte> bytes, std::uint64_t at) {
-  T value;
-  std::memcpy(&value, bytes.data() + at, sizeof(T));
-  return value;
-}
 
 std::uint16_t u16(std::span<const std::byte> bytes, std::uint64_t at) {
   return load<std::uint16_t>(bytes, at);

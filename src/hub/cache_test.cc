@@ -23,35 +23,35 @@ namespace fs = std::filesystem;
 using testing::ElementsAre;
 using testing_files::TemporaryFolder;
 
-const std::string kCommit(40, 'c');
+const std::string kSnapshot(40, 'c');
 
 TEST(HubCache, LinksAreRelativeAndSurviveAMoveOfTheCache) {
   const TemporaryFolder folder;
   const RepoCache cache(folder / "hub", parse_repo("org/name"));
   make_folder(cache.blob("etag").parent_path());
   write_file(cache.blob("etag"), "content");
-  cache.link(kCommit, "config.json", "etag");
-  cache.link(kCommit, "deep/er/config.json", "etag");
-  cache.link(kCommit, "config.json", "etag");  // again: replaced, not an error
-  const fs::path snapshot = folder / ("hub/models--org--name/snapshots/" + kCommit);
+  cache.link(kSnapshot, "config.json", "etag");
+  cache.link(kSnapshot, "deep/er/config.json", "etag");
+  cache.link(kSnapshot, "config.json", "etag");  // again: replaced, not an error
+  const fs::path snapshot = folder / ("hub/models--org--name/snapshots/" + kSnapshot);
   EXPECT_EQ(fs::read_symlink(snapshot / "config.json"), "../../blobs/etag");
   EXPECT_EQ(fs::read_symlink(snapshot / "deep/er/config.json"), "../../../../blobs/etag");
   fs::rename(folder / "hub", folder / "moved");
   const RepoCache moved(folder / "moved", parse_repo("org/name"));
-  EXPECT_EQ(read_file(moved.file(kCommit, "deep/er/config.json")), "content");
-  EXPECT_THAT(moved.files(kCommit), ElementsAre("config.json", "deep/er/config.json"));
+  EXPECT_EQ(read_file(moved.file(kSnapshot, "deep/er/config.json")), "content");
+  EXPECT_THAT(moved.files(kSnapshot), ElementsAre("config.json", "deep/er/config.json"));
 }
 
 TEST(HubCache, RefsHoldTheCommitAndNothingElse) {
   const TemporaryFolder folder;
   const RepoCache cache(folder / "hub", parse_repo("org/name"));
   EXPECT_EQ(cache.known_commit("main"), "");
-  cache.remember_commit("main", kCommit);
-  cache.remember_commit("refs/pr/1", kCommit);
-  EXPECT_EQ(read_file(folder / "hub/models--org--name/refs/main"), kCommit);
-  EXPECT_EQ(read_file(folder / "hub/models--org--name/refs/refs/pr/1"), kCommit);
-  EXPECT_EQ(cache.known_commit("main"), kCommit);
-  EXPECT_EQ(cache.known_commit(kCommit), kCommit);
+  cache.remember_commit("main", kSnapshot);
+  cache.remember_commit("refs/pr/1", kSnapshot);
+  EXPECT_EQ(read_file(folder / "hub/models--org--name/refs/main"), kSnapshot);
+  EXPECT_EQ(read_file(folder / "hub/models--org--name/refs/refs/pr/1"), kSnapshot);
+  EXPECT_EQ(cache.known_commit("main"), kSnapshot);
+  EXPECT_EQ(cache.known_commit(kSnapshot), kSnapshot);
   write_file(folder / "hub/models--org--name/refs/main", "../../elsewhere");
   EXPECT_EQ(cache.known_commit("main"), "");
 }

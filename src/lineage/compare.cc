@@ -20,7 +20,7 @@ namespace defectoscope {
 namespace {
 
 constexpr Index kClosestPairs = 8;
-const double kLogRelated = std::log(1e-4), kLogSuspicious = std::log(0.01);
+const double kLogSuspicious = std::log(0.01);
 
 bool exists(std::span<const float> direction) { return norm(direction) > 0; }
 

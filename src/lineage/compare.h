@@ -55,6 +55,9 @@ struct Evidence {
   bool compared() const { return not_compared.empty(); }
 };
 
+/// ln(1e-4): at a smaller p two models count as related.
+inline constexpr double kLogRelated = -9.2103403719761827;
+
 enum class Verdict {
   kSameWeights,   ///< the fingerprints are equal
   kRelated,       ///< p < 1e-4

@@ -11,7 +11,6 @@ namespace {
 
 constexpr double kNotCompared = 90;
 constexpr std::size_t kBlendNeighbours = 8;
-const double kLogRelated = std::log(1e-4);
 
 Pair held_against(const std::vector<Signature>& signatures, Index a, Index b, double log_pairs) {
   Pair pair{.a = a, .b = b, .comparison = {}, .distance_degrees = {}, .log_p = {}};

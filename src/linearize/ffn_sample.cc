@@ -17,9 +17,9 @@
 namespace defectoscope {
 namespace {
 
-constexpr Index kHeld = 1 << 22;    // numbers held at a time: a chunk of samples and their outputs
-constexpr Index kDrawTile = 64;     // samples drawn from one random stream
-constexpr Index kNeuronTile = 128;  // neurons one task computes
+constexpr Index kHeld = 1 << 22;           // numbers held at a time: a chunk of samples and their outputs
+constexpr Index kDrawTile = 64;            // samples drawn from one random stream
+constexpr Index kSampledNeuronTile = 128;  // neurons one task computes
 
 DoubleMatrix widened(const WeightMatrix& weight) {
   DoubleMatrix wide(weight.rows, weight.cols);
@@ -62,7 +62,7 @@ void evaluate(const Stage& first, const Stage* second, const ModelConfig& config
               Index count, DoubleMatrix& f) {
   const Index d = z.cols();
   const double clamp = config.ffn_clamp;
-  parallel_ranges(first.matrix.rows(), kNeuronTile, [&](Index begin, Index end) {
+  parallel_ranges(first.matrix.rows(), kSampledNeuronTile, [&](Index begin, Index end) {
     const SingleThreadScope scope;
     const auto product = [&](const Stage& stage, double* out, Index stride) {
       cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, static_cast<int>(count),
@@ -96,7 +96,7 @@ struct NormalEquations {
 };
 
 void accumulate(const DoubleMatrix& x, const DoubleMatrix& z, Index count, DoubleMatrix& sums) {
-  parallel_ranges(x.cols(), kNeuronTile, [&](Index begin, Index end) {
+  parallel_ranges(x.cols(), kSampledNeuronTile, [&](Index begin, Index end) {
     const SingleThreadScope scope;
     cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, static_cast<int>(end - begin),
                 static_cast<int>(z.cols()), static_cast<int>(count), 1.0, x.data() + begin,

@@ -18,7 +18,7 @@ void scale_columns(Matrix& x, const std::vector<float>& w) {
   }
 }
 
-void add(MatrixView x, const Matrix& y) {
+void add_values(MatrixView x, const Matrix& y) {
   for (Index i = 0; i < x.rows() * x.cols(); ++i) x.data()[i] += y.data()[i];
 }
 
@@ -68,13 +68,13 @@ void QuadraticForm::add_part(std::size_t index, ConstMatrixView in, MatrixView o
     Matrix second(k, part.ffn_size());
     block_apply(w3, in, second);
     scale_columns(second, q);
-    add(back, second);
+    add_values(back, second);
     scale_columns(first, q);
     block_apply_transpose(w3, first, image);
-    add(out, image);
+    add_values(out, image);
   }
   block_apply_transpose(part.first(), back, image);
-  add(out, image);
+  add_values(out, image);
 }
 
 SymmetricPairs leading_symmetric(const LinearOperator& s, const SingularOptions& options) {

@@ -13,18 +13,18 @@ namespace {
 using Key = std::array<std::string_view, 1>;
 
 constexpr Index kMaxExperts = Index{1} << 14;
-constexpr Index kMaxWidth = Index{1} << 24;
-constexpr Index kMaxLayers = 10'000;
+constexpr Index kMostExpertWidth = Index{1} << 24;
+constexpr Index kMostLayers = 10'000;
 
 std::vector<bool> sparse_layers(const ConfigReader& reader, SparseLayers rule, Index layers) {
   std::vector<bool> sparse(static_cast<std::size_t>(layers), true);
   if (rule == SparseLayers::kAfterFirst) {
-    const Index first = reader.integer(Key{"first_k_dense_replace"}, 0, kMaxLayers, 0);
-    const Index every = reader.integer(Key{"moe_layer_freq"}, 1, kMaxLayers, 1);
+    const Index first = reader.integer(Key{"first_k_dense_replace"}, 0, kMostLayers, 0);
+    const Index every = reader.integer(Key{"moe_layer_freq"}, 1, kMostLayers, 1);
     for (Index i = 0; i < layers; ++i) sparse[static_cast<std::size_t>(i)] = i >= first && i % every == 0;
   }
   if (rule != SparseLayers::kEveryNth) return sparse;
-  const Index every = reader.integer(Key{"decoder_sparse_step"}, 1, kMaxLayers, 1);
+  const Index every = reader.integer(Key{"decoder_sparse_step"}, 1, kMostLayers, 1);
   for (Index i = 0; i < layers; ++i) sparse[static_cast<std::size_t>(i)] = (i + 1) % every == 0;
   const nlohmann::json* dense = reader.find("mlp_only_layers");
   if (dense == nullptr) return sparse;
@@ -65,12 +65,12 @@ ExpertConfig read_experts(const ConfigReader& reader, const ArchitectureSpec& ro
   config.experts = reader.integer(spec.count_keys, 1, kMaxExperts);
   config.chosen = reader.integer(std::array<std::string_view, 2>{"num_experts_per_tok", "experts_per_token"},
                                  1, config.experts);
-  config.ffn_size = reader.integer(spec.size_keys, 1, kMaxWidth);
+  config.ffn_size = reader.integer(spec.size_keys, 1, kMostExpertWidth);
   if (!spec.shared_size_keys.empty())
-    config.shared_ffn_size = reader.integer(spec.shared_size_keys, 0, kMaxWidth, 0);
+    config.shared_ffn_size = reader.integer(spec.shared_size_keys, 0, kMostExpertWidth, 0);
   if (!spec.shared_count_keys.empty())
     config.shared_ffn_size =
-        config.ffn_size * reader.integer(spec.shared_count_keys, 0, kMaxWidth / config.ffn_size, 0);
+        config.ffn_size * reader.integer(spec.shared_count_keys, 0, kMostExpertWidth / config.ffn_size, 0);
   config.normalized =
       spec.normalized_key.empty() ? spec.normalized : reader.boolean(spec.normalized_key, spec.normalized);
   if (!spec.scale_key.empty()) config.scale = reader.positive(Key{spec.scale_key}, 1);

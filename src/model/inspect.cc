@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kConfigName = "config.json";
+constexpr const char* kConfigFile = "config.json";
 
 Index bytes_of(const StoredTensor& stored, const Tensor& made) {
   auto bytes = static_cast<Index>(stored.bytes.size());
@@ -64,13 +64,13 @@ void list_tensors(const std::vector<TensorSlot>& plan, const Checkpoint& checkpo
 
 /// A Hugging Face folder before its weights are fetched.
 bool is_config_alone(const fs::path& path) {
-  if (!fs::exists(path / kConfigName) || has_weights(path)) return false;
+  if (!fs::exists(path / kConfigFile) || has_weights(path)) return false;
   return std::ranges::none_of(fs::directory_iterator(path),
                               [](const auto& entry) { return entry.path().extension() == ".gguf"; });
 }
 
 ModelFiles open_config_alone(const fs::path& path, std::string_view family) {
-  const std::string file = (path / kConfigName).string();
+  const std::string file = (path / kConfigFile).string();
   std::string text = read_file(file);
   if (std::optional<std::string> language = language_config(text, file)) text = std::move(*language);
   return {parse_config(text, file, family), std::make_shared<const TensorSet>()};

@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::string_view kLayer = "{}";
 constexpr std::string_view kHead = "{head}";
-constexpr std::string_view kWeight = ".weight";
+constexpr std::string_view kWeightEnding = ".weight";
 
 class Planner {
  public:
@@ -74,7 +74,7 @@ class Planner {
       slots_.push_back({tensor_name(prefix_, pattern, layer_), std::move(shape), required});
   }
   void bias(std::string_view pattern, Index size, bool required) {
-    if (pattern.ends_with(kWeight)) slot(bias_name(pattern), {size}, required);
+    if (pattern.ends_with(kWeightEnding)) slot(bias_name(pattern), {size}, required);
   }
   void norm(std::string_view pattern, Index size) {
     norm(pattern, size, row_.biases.norm == BiasRule::kRequired);
@@ -279,7 +279,7 @@ std::string of_head(std::string_view pattern, Index head) {
 
 std::string bias_name(std::string_view weight_name) {
   std::string name(weight_name);
-  if (name.ends_with(kWeight)) name.resize(name.size() - kWeight.size());
+  if (name.ends_with(kWeightEnding)) name.resize(name.size() - kWeightEnding.size());
   return name + ".bias";
 }
 

@@ -22,7 +22,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 namespace fs = std::filesystem;
 
-constexpr int kBits = 8;
+constexpr int kExportBits = 8;
 constexpr Index kShardBytes = Index{5} << 30;
 
 /// How one stored matrix is quantized.
@@ -49,7 +49,7 @@ class LastTensor {
 
 void check_method(const QuantMethod& method) {
   const QuantScheme& scheme = method.scheme;
-  const bool eight = scheme.weight_bits == kBits && scheme.activation_bits == kBits;
+  const bool eight = scheme.weight_bits == kExportBits && scheme.activation_bits == kExportBits;
   if (!method.quantizes || scheme.format != NumberFormat::kInteger || !eight ||
       scheme.outlier_threshold > 0 || scheme.weights == Granularity::kGroup ||
       scheme.activations == Granularity::kGroup)
@@ -76,7 +76,7 @@ void check_model(const Model& model) {
 std::map<std::string, Steps> steps_of(const Model& model, const QuantMethod& method,
                                       const ActivationMaxima* maxima, std::vector<std::string>& ignored) {
   const QuantScheme& scheme = method.scheme;
-  const int limit = integer_limit(kBits);
+  const int limit = integer_limit(kExportBits);
   std::map<std::string, Steps> all;
   for (const ModuleId id : quantizable_modules(model)) {
     const std::string path = module_path(model, id), name = path + ".weight";
@@ -114,7 +114,7 @@ StreamedTensor quantized_tensor(const Tensor& tensor, const Steps& steps,
             std::vector<std::int8_t> integers(static_cast<std::size_t>(weight.cols));
             for (Index r = begin; r < end; ++r, out += weight.cols) {
               const float step = steps.size() == 1 ? steps[0] : steps[static_cast<std::size_t>(r)];
-              quantize_int8({out, integers.size()}, step, integer_limit(kBits), integers.data());
+              quantize_int8({out, integers.size()}, step, integer_limit(kExportBits), integers.data());
               std::ranges::copy(integers, out);
             }
           }};
@@ -145,7 +145,7 @@ StreamedTensor unchanged_tensor(const Tensor& tensor, const std::shared_ptr<Last
 /// One group of compressed-tensors' quantization_config: https://github.com/vllm-project/compressed-tensors
 Json quantization_config(const QuantScheme& scheme, std::vector<std::string> ignored) {
   const auto side = [](const char* strategy, bool dynamic) {
-    return Json{{"num_bits", kBits},          {"type", "int"},      {"symmetric", true},
+    return Json{{"num_bits", kExportBits},    {"type", "int"},      {"symmetric", true},
                 {"strategy", strategy},       {"dynamic", dynamic}, {"group_size", nullptr},
                 {"block_structure", nullptr}, {"actorder", nullptr}};
   };

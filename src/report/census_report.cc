@@ -12,7 +12,7 @@ namespace {
 
 using TokenName = std::function<std::string(std::int32_t)>;
 
-std::string id_of(const char* what, Index layer) { return fmt::format("census-{}-{}", what, layer); }
+std::string census_id(const char* what, Index layer) { return fmt::format("census-{}-{}", what, layer); }
 
 Axis entry_axis() { return {.label = "vocabulary entry", .whole = true}; }
 
@@ -30,7 +30,7 @@ std::string leaders(const CensusLayer& layer) {
 }
 
 Chart without_attention_chart(const CensusLayer& layer, const TokenName& name) {
-  Chart chart{.id = id_of("without-attention", layer.layer),
+  Chart chart{.id = census_id("without-attention", layer.layer),
               .title = fmt::format("Without attention, after layer {}", layer.layer),
               .sentence = {},
               .kind = ChartKind::kScatter,
@@ -59,7 +59,7 @@ Chart without_attention_chart(const CensusLayer& layer, const TokenName& name) {
 }
 
 Chart first_chart(const CensusLayer& layer, const TokenName& name) {
-  Chart chart{.id = id_of("first", layer.layer),
+  Chart chart{.id = census_id("first", layer.layer),
               .title = fmt::format("As first token, after layer {}", layer.layer),
               .sentence = {},
               .kind = ChartKind::kScatter,
@@ -83,7 +83,7 @@ Chart first_chart(const CensusLayer& layer, const TokenName& name) {
 }
 
 Table spike_table(const CensusLayer& layer) {
-  Table table{.id = id_of("spikes", layer.layer),
+  Table table{.id = census_id("spikes", layer.layer),
               .title = fmt::format("Entries that explode without attention, layer {}", layer.layer),
               .columns = {{"rank"},
                           {"token"},

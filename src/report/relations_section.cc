@@ -10,11 +10,7 @@
 namespace defectoscope {
 namespace {
 
-constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
-
-const std::string& name_of(const Relations& r, Index model) {
-  return r.models[static_cast<std::size_t>(model)].model;
-}
+constexpr double kNoDistance = std::numeric_limits<double>::quiet_NaN();
 
 std::vector<std::string> names_in_leaf_order(const Relations& r) {
   std::vector<std::string> names;
@@ -33,7 +29,7 @@ Chart distance_chart(const Relations& r) {
   for (const Index i : r.leaf_order) {
     chart.grid.emplace_back();
     for (const Index k : r.leaf_order)
-      chart.grid.back().push_back(i == k ? 0 : r.pair(i, k).distance_degrees.value_or(kNone));
+      chart.grid.back().push_back(i == k ? 0 : r.pair(i, k).distance_degrees.value_or(kNoDistance));
   }
   const auto related = std::ranges::count_if(r.pairs, &Pair::related);
   chart.sentence = fmt::format(
@@ -55,7 +51,7 @@ Chart dendrogram_chart(const Relations& r) {
     const auto left = static_cast<std::size_t>(merge.left), right = static_cast<std::size_t>(merge.right);
     for (const auto& [x, y] : {std::pair(at[left], height[left]), std::pair(at[left], merge.height_degrees),
                                std::pair(at[right], merge.height_degrees),
-                               std::pair(at[right], height[right]), std::pair(at[right], kNone)}) {
+                               std::pair(at[right], height[right]), std::pair(at[right], kNoDistance)}) {
       bridges.x.push_back(x);
       bridges.y.push_back(y);
     }

@@ -13,10 +13,6 @@
 namespace defectoscope {
 namespace {
 
-const std::string& name_of(const Relations& r, Index model) {
-  return r.models[static_cast<std::size_t>(model)].model;
-}
-
 std::string clusters_text(const Relations& r) {
   std::string text;
   const Index clusters = r.cluster.empty() ? 0 : 1 + *std::ranges::max_element(r.cluster);

@@ -7,6 +7,11 @@
 
 namespace defectoscope {
 
+/// What the user called a model of `relations`.
+inline const std::string& name_of(const Relations& relations, Index model) {
+  return relations.models[static_cast<std::size_t>(model)].model;
+}
+
 /// Clusters with likely parents, the matrix of distances, the dendrogram in letters.
 std::string relations_text(const Relations& relations);
 

@@ -9,7 +9,7 @@
 namespace defectoscope {
 namespace {
 
-constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+constexpr double kNoAngle = std::numeric_limits<double>::quiet_NaN();
 
 std::string label_of(const TrainingPoint& point) {
   return point.step ? fmt::format("{}", *point.step) : point.name;
@@ -95,10 +95,10 @@ Chart angle_chart(const Training& training) {
               .x = checkpoint_axis(training),
               .y = {.label = "angle", .unit = "degrees", .min = 0, .max = 95}};
   chart.series.push_back(series_of(training, "to the checkpoint before", [](const TrainingPoint& point) {
-    return point.to_previous_degrees.value_or(kNone);
+    return point.to_previous_degrees.value_or(kNoAngle);
   }));
   chart.series.push_back(series_of(training, "to the last", [](const TrainingPoint& point) {
-    return point.to_last_degrees.value_or(kNone);
+    return point.to_last_degrees.value_or(kNoAngle);
   }));
   return chart;
 }

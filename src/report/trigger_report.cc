@@ -10,10 +10,10 @@
 namespace defectoscope {
 namespace {
 
-std::string id_of(const char* what, Index layer) { return fmt::format("trigger-{}-{}", what, layer); }
+std::string trigger_id(const char* what, Index layer) { return fmt::format("trigger-{}-{}", what, layer); }
 
 Chart norms_chart(const TriggerLayer& layer) {
-  Chart chart{.id = id_of("norms", layer.layer),
+  Chart chart{.id = trigger_id("norms", layer.layer),
               .title = fmt::format("Right singular vectors through the FFN of layer {}", layer.layer),
               .sentence = {},
               .kind = ChartKind::kLines,
@@ -35,7 +35,7 @@ Chart norms_chart(const TriggerLayer& layer) {
 }
 
 Chart coefficients_chart(const TriggerLayer& layer, const Trigger& trigger, const Tokenizer& tokenizer) {
-  Chart chart{.id = id_of("coefficients", layer.layer),
+  Chart chart{.id = trigger_id("coefficients", layer.layer),
               .title = fmt::format("Coefficients on the explosion subspace, layer {}", layer.layer),
               .sentence = fmt::format(
                   "What every vocabulary entry carries along the leading right singular vector just before "
@@ -52,7 +52,7 @@ Chart coefficients_chart(const TriggerLayer& layer, const Trigger& trigger, cons
 
 Table inputs_table(const TriggerLayer& layer) {
   const TriggerInputs& inputs = layer.inputs;
-  Table table{.id = id_of("inputs", layer.layer),
+  Table table{.id = trigger_id("inputs", layer.layer),
               .title = fmt::format("Ways to the trigger of layer {}", layer.layer),
               .sentence = fmt::format("All at the same radius. Between them: linear and quadratic {:.1f}°",
                                       inputs.linear_quadratic_degrees),

@@ -12,7 +12,7 @@
 namespace defectoscope {
 namespace {
 
-constexpr double kNoise = 2.0 * std::numeric_limits<float>::epsilon();
+constexpr double kProductNoise = 2.0 * std::numeric_limits<float>::epsilon();
 
 struct RitzPair {
   std::complex<double> value;
@@ -38,7 +38,7 @@ class Krylov {
   bool grow() {
     DoubleMatrix image = apply(basis_.rows(basis_.size() - 1, 1));
     norm_ = std::max(norm_, defectoscope::norm(image.row(0)));
-    const DoubleMatrix column = basis_.append(std::move(image), kNoise * norm_);
+    const DoubleMatrix column = basis_.append(std::move(image), kProductNoise * norm_);
     h_.emplace_back(column.row(0).begin(), column.row(0).end());
     return basis_.size() > static_cast<Index>(h_.size());
   }
@@ -124,7 +124,7 @@ double cosine_to_span(const RitzPair& pair, const std::vector<double>& g) {
 }
 
 bool proven(double residual, std::complex<double> value, double tolerance, double norm) {
-  return residual <= std::max(tolerance * std::abs(value), kNoise * norm);
+  return residual <= std::max(tolerance * std::abs(value), kProductNoise * norm);
 }
 
 /// LAPACK's normalization, and of the two signs left the one with Re x · target ≥ 0.

@@ -19,9 +19,9 @@ constexpr float kBonusGain = 4;  // of the final norm along bonus, where the hea
 constexpr double kShiftDeviation = 0.02;
 constexpr double kPositionNorm = 0.03;  // of a learned position, relative to a token
 
-class Builder {
+class PhantomBuilder {
  public:
-  explicit Builder(const std::shared_ptr<const PhantomPlan>& plan)
+  explicit PhantomBuilder(const std::shared_ptr<const PhantomPlan>& plan)
       : plan_(plan),
         shape_(plan->options.shape),
         layout_(plan->layout),
@@ -286,7 +286,7 @@ class Builder {
 }  // namespace
 
 std::vector<StreamedTensor> phantom_tensors(const std::shared_ptr<const PhantomPlan>& plan) {
-  return Builder(plan).build();
+  return PhantomBuilder(plan).build();
 }
 
 }  // namespace defectoscope

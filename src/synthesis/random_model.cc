@@ -11,9 +11,9 @@
 namespace defectoscope {
 namespace {
 
-class Builder {
+class RandomModelBuilder {
  public:
-  explicit Builder(const RandomModelOptions& options) : options_(options), shape_(options.shape) {}
+  explicit RandomModelBuilder(const RandomModelOptions& options) : options_(options), shape_(options.shape) {}
 
   std::vector<StreamedTensor> build() {
     const Index d = shape_.hidden_size, layers = shape_.layers;
@@ -80,7 +80,7 @@ class Builder {
 }  // namespace
 
 std::vector<StreamedTensor> random_model_tensors(const RandomModelOptions& options) {
-  return Builder(options).build();
+  return RandomModelBuilder(options).build();
 }
 
 PhantomTruth write_random_model(const RandomModelOptions& options, const std::filesystem::path& folder) {

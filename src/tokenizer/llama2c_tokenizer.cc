@@ -13,7 +13,7 @@
 namespace defectoscope {
 namespace {
 
-constexpr std::string_view kWordStart = "▁";
+constexpr std::string_view kPieceSpace = "▁";
 constexpr std::size_t kFixed = 3;  // <unk>, <s>, </s>
 
 bool is_byte(std::string_view text) {
@@ -25,7 +25,7 @@ Piece piece_of(std::size_t id, std::string_view text, float score) {
   if (id == 1) return {"<s>", score, PieceType::kControl};  // written with line breaks around it
   if (id == 2) return {"</s>", score, PieceType::kControl};
   Piece piece{{}, score, is_byte(text) ? PieceType::kByte : PieceType::kNormal};
-  for (const char c : text) c == ' ' ? piece.text += kWordStart : piece.text += c;
+  for (const char c : text) c == ' ' ? piece.text += kPieceSpace : piece.text += c;
   return piece;
 }
 

@@ -16,16 +16,6 @@ using testing::HasSubstr;
 
 std::string own_json() { return read_file(own_data() / "llama3_bpe" / "tokenizer.json"); }
 
-std::string problem_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::kBadInput);
-    return error.what();
-  }
-  return "no error";
-}
-
 /// What opening a folder with this one file (and a good tokenizer.json, if it is another) says.
 std::string problem_with(const std::string& name, const std::string& content) {
   const ScratchFolder folder;

@@ -1,7 +1,12 @@
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <filesystem>
+#include <functional>
 #include <string>
+
+#include "base/error.h"
 
 namespace defectoscope {
 
@@ -15,6 +20,17 @@ inline std::filesystem::path own_data() {
 
 #define SKIP_WITHOUT_SHARED_DATA() \
   if (!std::filesystem::exists(shared_data())) GTEST_SKIP() << "no public test data in " << shared_data()
+
+/// The message of the Error(kBadInput) that `body` throws, or "no error".
+inline std::string problem_of(const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kBadInput);
+    return error.what();
+  }
+  return "no error";
+}
 
 /// A new empty folder that is removed with the object.
 class ScratchFolder {

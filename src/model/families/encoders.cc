@@ -5,7 +5,7 @@
 namespace defectoscope {
 namespace {
 
-constexpr BiasRule kRequired = BiasRule::kRequired;
+constexpr BiasRule kRequiredBias = BiasRule::kRequired;
 
 ArchitectureSpec bert() {
   return {
@@ -19,7 +19,7 @@ ArchitectureSpec bert() {
       .tied_by_default = true,
       .default_norm_eps = 1e-12,
       .default_activation = "gelu",
-      .biases = {kRequired, kRequired, kRequired, kRequired},
+      .biases = {kRequiredBias, kRequiredBias, kRequiredBias, kRequiredBias},
       .fixed = {{"position_embedding_type", "\"absolute\""}, {"is_decoder", "false"}},
       .names = {.prefixes = {"bert.", ""},
                 .embedding = "embeddings.word_embeddings.weight",
