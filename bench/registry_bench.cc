@@ -13,8 +13,8 @@
 
 #include "base/parallel.h"
 #include "base/progress.h"
+#include "lineage/synthetic_signatures.h"
 #include "registry/registry.h"
-#include "registry/synthetic_signatures.h"
 
 namespace defectoscope {
 namespace {

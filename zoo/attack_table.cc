@@ -21,6 +21,7 @@
 #include "model/model.h"
 #include "report/lineage_text.h"
 #include "tokenizer/tokenizer.h"
+#include "zoo/program.h"
 
 namespace defectoscope {
 namespace {
@@ -140,10 +141,5 @@ int run(const std::vector<std::string>& arguments) {
 }  // namespace defectoscope
 
 int main(int argc, char** argv) {
-  try {
-    return defectoscope::run({argv + 1, argv + argc});
-  } catch (const defectoscope::Error& error) {
-    std::fprintf(stderr, "attack_table: %s\n", error.what());
-    return 3;
-  }
+  return defectoscope::run_program("attack_table", argc, argv, defectoscope::run);
 }

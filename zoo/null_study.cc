@@ -1,8 +1,14 @@
-// What independently trained models show of each other (docs/lineage.md):
-//   null_study table SIGNATURES PHANTOMS      src/lineage/null_table.h; writes its phantoms into the folder
-//   PHANTOMS null_study check SIGNATURES [FIGURES]     false positives, each pair against all that share no
-//   model with it null_study phantoms N FOLDER [FIGURES]    false positives of N other phantoms, written into
-//   FOLDER null_study separation ZOO TEXT            which direction tells relatives best
+// What independently trained models show of each other (docs/lineage.md). Its first argument says what it
+// prints:
+//
+// table SIGNATURES PHANTOMS
+//   src/lineage/null_table.h; writes its phantoms into the folder PHANTOMS
+// check SIGNATURES [FIGURES]
+//   false positives, each pair against all that share no model with it
+// phantoms N FOLDER [FIGURES]
+//   false positives of N other phantoms, written into FOLDER
+// separation ZOO TEXT
+//   which direction tells relatives best
 
 #include <fmt/format.h>
 
@@ -17,12 +23,12 @@
 #include "analysis/journal.h"
 #include "analysis/scan.h"
 #include "analysis/trigger_inputs.h"
-#include "base/error.h"
 #include "forward/transformer.h"
 #include "lineage/unrelated_pairs.h"
 #include "report/figures.h"
 #include "synthesis/phantom.h"
 #include "tokenizer/tokenizer.h"
+#include "zoo/program.h"
 
 namespace defectoscope {
 namespace {
@@ -251,10 +257,8 @@ int run(const std::vector<std::string>& arguments) {
     return check_phantoms(std::stol(arguments[1]), arguments[2], n == 4 ? arguments[3] : ""), 0;
   if (verb == "separation" && n == 3) return print_separation(arguments[1], arguments[2]), 0;
   std::fputs(
-      "usage: null_study table SIGNATURES PHANTOMS | check SIGNATURES [FIGURES] | phantoms N FOLDER "
-      "[FIGURES] | "
-      "separation ZOO "
-      "TEXT\n",
+      "usage: null_study table SIGNATURES PHANTOMS | check SIGNATURES [FIGURES] |\n"
+      "                  phantoms N FOLDER [FIGURES] | separation ZOO TEXT\n",
       stderr);
   return 2;
 }
@@ -263,10 +267,5 @@ int run(const std::vector<std::string>& arguments) {
 }  // namespace defectoscope
 
 int main(int argc, char** argv) {
-  try {
-    return defectoscope::run({argv + 1, argv + argc});
-  } catch (const defectoscope::Error& error) {
-    std::fprintf(stderr, "null_study: %s\n", error.what());
-    return 3;
-  }
+  return defectoscope::run_program("null_study", argc, argv, defectoscope::run);
 }

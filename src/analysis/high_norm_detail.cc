@@ -59,15 +59,6 @@ class DirectionSums final : public Observer {
   std::vector<double> peaks;  // [tokens of the batch] largest norm over layers
 };
 
-std::vector<TopDimension> top_dimensions(const std::vector<float>& direction) {
-  std::vector<TopDimension> all;
-  for (std::size_t i = 0; i < direction.size(); ++i)
-    all.push_back({static_cast<Index>(i), direction[i], double{direction[i]} * direction[i]});
-  std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.share > b.share; });
-  if (all.size() > kTopDimensions) all.resize(kTopDimensions);
-  return all;
-}
-
 /// First and later occurrences of the spike tokens away from the first position.
 void add_occurrences(const DirectionSums& sums, std::map<std::int32_t, OccurrenceNorms>& tokens) {
   const TokenTable& table = sums.table();
@@ -92,6 +83,15 @@ std::optional<double> angle_between(const std::vector<double>& a, const std::vec
 }
 
 }  // namespace
+
+std::vector<TopDimension> top_dimensions(const std::vector<float>& direction) {
+  std::vector<TopDimension> all;
+  for (std::size_t i = 0; i < direction.size(); ++i)
+    all.push_back({static_cast<Index>(i), direction[i], double{direction[i]} * direction[i]});
+  std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.share > b.share; });
+  if (all.size() > kTopDimensions) all.resize(kTopDimensions);
+  return all;
+}
 
 HighNormDetail high_norm_detail(const Transformer& transformer,
                                 const std::vector<std::vector<TokenIds>>& batches, const ScanResult& scan) {

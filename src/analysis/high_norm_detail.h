@@ -17,6 +17,10 @@ struct TopDimension {
   double share = 0;      ///< component²
 };
 
+/// The ten dimensions of largest share (all of a narrower direction), largest first, the lower of equal ones
+/// first.
+std::vector<TopDimension> top_dimensions(const std::vector<float>& direction);
+
 /// A spike token's first and later occurrences within a row, away from the first position.
 struct OccurrenceNorms {
   std::int32_t id = -1;

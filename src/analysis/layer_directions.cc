@@ -50,13 +50,12 @@ class ProductOperator final : public LinearOperator {
   const std::vector<std::unique_ptr<LinearizedLayer>>& layers_;
 };
 
-template <typename Directions, typename Field>
-void each_direction_field(Directions& directions, const Field& field) {
+constexpr auto kEachOfDirections = [](auto& directions, const auto& field) {
   field(directions.layer);
   field(directions.attention_angle_degrees);
   field(directions.attention_singular_value);
   field(directions.accumulated_angle_degrees);
-}
+};
 
 }  // namespace
 
@@ -84,13 +83,11 @@ AccumulatedDirections layer_directions(const Model& model, const ScanOptions& op
       layers.push_back(
           std::make_unique<LinearizedLayer>(model.layer(index), model.config(), options.linearize));
     progress.advance();
-    LayerDirections directions;
     if (kept) {
-      RecordReader record(*kept);
-      each_direction_field(directions, ReadField{record});
-      result.layers.push_back(directions);
+      result.layers.push_back(value_of<LayerDirections>(*kept, kEachOfDirections));
       continue;
     }
+    LayerDirections directions;
     SingularOptions search;
     search.seed = Random(options.seed, static_cast<std::uint64_t>(index)).next_u64();
     directions.layer = index + 1;
@@ -99,9 +96,7 @@ AccumulatedDirections layer_directions(const Model& model, const ScanOptions& op
     directions.attention_angle_degrees = angle(attention);
     if (products)
       directions.accumulated_angle_degrees = angle(leading_singular(ProductOperator(layers), search));
-    RecordWriter record;
-    each_direction_field(directions, WriteField{record});
-    journal.put(name, record.bytes());
+    journal.put(name, record_of(directions, kEachOfDirections));
     result.layers.push_back(directions);
   }
   return result;

@@ -6,8 +6,7 @@ namespace defectoscope {
 namespace {
 
 /// Calls field(member) for every member of a report: the one list that writing and reading share.
-template <typename Report, typename Field>
-void for_each_field(Report& report, Field&& field) {
+constexpr auto kEachOfReport = [](auto& report, const auto& field) {
   field(report.layer);
   field(report.left_angle_degrees);
   field(report.ffn_left_angle_degrees);
@@ -33,21 +32,14 @@ void for_each_field(Report& report, Field&& field) {
   field(report.left);
   field(report.right);
   field(report.ffn_left);
-}
+};
 
 }  // namespace
 
-std::string to_record(const LayerReport& report) {
-  RecordWriter record;
-  for_each_field(report, WriteField{record});
-  return record.bytes();
-}
+std::string to_record(const LayerReport& report) { return record_of(report, kEachOfReport); }
 
 LayerReport layer_from_record(const std::string& bytes) {
-  RecordReader record(bytes);
-  LayerReport report;
-  for_each_field(report, ReadField{record});
-  return report;
+  return value_of<LayerReport>(bytes, kEachOfReport);
 }
 
 }  // namespace defectoscope

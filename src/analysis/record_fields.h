@@ -9,8 +9,8 @@
 
 namespace defectoscope {
 
-// A struct that names its members once, in a function that calls `field(member)` for each, goes into a
-// journal record with WriteField and comes back with ReadField.
+// A struct that names its members once, in a function `each(value, field)` that calls `field(member)` for
+// each, goes into a journal record with record_of and comes back with value_of, to the last bit.
 
 /// Writes a member of a result struct.
 struct WriteField {
@@ -50,5 +50,21 @@ struct ReadField {
     value = record.value<T>();
   }
 };
+
+template <typename T, typename Each>
+std::string record_of(const T& value, const Each& each) {
+  RecordWriter record;
+  each(value, WriteField{record});
+  return record.bytes();
+}
+
+/// Throws std::out_of_range on a record that is too short.
+template <typename T, typename Each>
+T value_of(const std::string& bytes, const Each& each) {
+  RecordReader record(bytes);
+  T value;
+  each(value, ReadField{record});
+  return value;
+}
 
 }  // namespace defectoscope

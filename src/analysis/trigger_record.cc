@@ -5,8 +5,7 @@
 namespace defectoscope {
 namespace {
 
-template <typename Inputs, typename Field>
-void each_input_field(Inputs& inputs, const Field& field) {
+constexpr auto kEachInput = [](auto& inputs, const auto& field) {
   for (auto* input : {&inputs.linear, &inputs.quadratic, &inputs.maximiser}) {
     field(input->input);
     field(input->norm);
@@ -20,10 +19,9 @@ void each_input_field(Inputs& inputs, const Field& field) {
   field(inputs.stationarity);
   field(inputs.converged);
   field(inputs.starts);
-}
+};
 
-template <typename Layer, typename Field>
-void each_trigger_field(Layer& layer, const Field& field) {
+constexpr auto kEachOfTrigger = [](auto& layer, const auto& field) {
   field(layer.layer);
   field(layer.values);
   field(layer.plus);
@@ -32,15 +30,14 @@ void each_trigger_field(Layer& layer, const Field& field) {
   field(layer.leading_norm);
   field(layer.runner_up_norm);
   field(layer.exploding);
-  each_input_field(layer.inputs, field);
+  kEachInput(layer.inputs, field);
   field(layer.first);
   field(layer.second);
   field(layer.first_median);
   field(layer.second_median);
-}
+};
 
-template <typename Predictions, typename Field>
-void each_prediction_field(Predictions& predictions, const Field& field) {
+constexpr auto kEachOfPredictions = [](auto& predictions, const auto& field) {
   field(predictions.layer);
   field(predictions.left_of_layer);
   field(predictions.left_of_ffn);
@@ -48,35 +45,23 @@ void each_prediction_field(Predictions& predictions, const Field& field) {
   field(predictions.maximiser);
   field(predictions.attention_input_rms);
   field(predictions.ffn_input_rms);
-  each_input_field(predictions.inputs, field);
-}
+  kEachInput(predictions.inputs, field);
+};
 
 }  // namespace
 
-std::string to_record(const TriggerLayer& layer) {
-  RecordWriter record;
-  each_trigger_field(layer, WriteField{record});
-  return record.bytes();
-}
+std::string to_record(const TriggerLayer& layer) { return record_of(layer, kEachOfTrigger); }
 
 TriggerLayer trigger_layer_from_record(const std::string& bytes) {
-  RecordReader record(bytes);
-  TriggerLayer layer;
-  each_trigger_field(layer, ReadField{record});
-  return layer;
+  return value_of<TriggerLayer>(bytes, kEachOfTrigger);
 }
 
 std::string to_record(const LayerPredictions& predictions) {
-  RecordWriter record;
-  each_prediction_field(predictions, WriteField{record});
-  return record.bytes();
+  return record_of(predictions, kEachOfPredictions);
 }
 
 LayerPredictions predictions_from_record(const std::string& bytes) {
-  RecordReader record(bytes);
-  LayerPredictions predictions;
-  each_prediction_field(predictions, ReadField{record});
-  return predictions;
+  return value_of<LayerPredictions>(bytes, kEachOfPredictions);
 }
 
 }  // namespace defectoscope

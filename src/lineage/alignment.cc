@@ -32,10 +32,8 @@ std::vector<DirectionSet> comparable_sets(const Signature& a, const Signature& b
   }
   const SharedTokens shared(a, b);
   if (shared.size() < kLeastSharedTokens) return sets;
-  const double dimension =
-      std::min({a.token_dimension, b.token_dimension, static_cast<double>(shared.size() - 1)});
   for (const auto of : {&Signature::token_left, &Signature::token_ffn_left})
-    sets.push_back({shared_columns(a.*of, shared.a), shared_columns(b.*of, shared.b), dimension});
+    sets.push_back({shared_columns(a.*of, shared.a), shared_columns(b.*of, shared.b), shared.dimension});
   return sets;
 }
 

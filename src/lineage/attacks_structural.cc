@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "kernels/pointwise.h"
 #include "lineage/attacks.h"
 
 namespace defectoscope {
@@ -19,10 +20,7 @@ constexpr double kNewRowNoise = 0.1;  // of a row's own size
                                   .got = std::to_string(got)});
 }
 
-double squares(std::span<const float> x) {
-  return std::transform_reduce(x.begin(), x.end(), 0.0, std::plus<>(),
-                               [](float v) { return static_cast<double>(v) * static_cast<double>(v); });
-}
+double squares(std::span<const float> x) { return dot(x, x); }
 
 std::span<float> all_of(Matrix& x) { return {x.data(), static_cast<std::size_t>(x.rows() * x.cols())}; }
 

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "analysis/angle.h"
+#include "kernels/pointwise.h"
 
 namespace defectoscope {
 namespace {
@@ -15,14 +16,8 @@ struct Sums {
   double between = 0, along = 0, child = 0;
 };
 
-double inner(std::span<const float> x, std::span<const float> y) {
-  double sum = 0;
-  for (std::size_t i = 0; i < x.size(); ++i) sum += static_cast<double>(x[i]) * static_cast<double>(y[i]);
-  return sum;
-}
-
 void add(Sums& sums, std::span<const float> a, std::span<const float> b, std::span<const float> c) {
-  const double sign_b = inner(a, b) < 0 ? -1 : 1, sign_c = inner(a, c) < 0 ? -1 : 1;
+  const double sign_b = dot(a, b) < 0 ? -1 : 1, sign_c = dot(a, c) < 0 ? -1 : 1;
   for (std::size_t i = 0; i < a.size(); ++i) {
     const double to_b = sign_b * static_cast<double>(b[i]) - static_cast<double>(a[i]);
     const double to_c = sign_c * static_cast<double>(c[i]) - static_cast<double>(a[i]);
@@ -43,7 +38,7 @@ std::optional<BlendFit> fit_blend(const Signature& child, const Signature& a, co
     for (Index i = 0; i < child.layers; ++i) {
       const auto x = (a.*of).row(i), y = (b.*of).row(i), z = (child.*of).row(i);
       const double apart = acute_angle_degrees(x, y);
-      if (apart > kFarthestParents || apart < kNearestParents || inner(z, z) == 0) continue;
+      if (apart > kFarthestParents || apart < kNearestParents || dot(z, z) == 0) continue;
       add(sums, x, y, z);
       ++fit.directions;
     }

@@ -135,13 +135,11 @@ void compare_tokens(const Signature& a, const Signature& b, const SharedTokens& 
     list.push_back(not_compared(EvidenceKind::kFfnTokens, reason));
     return;
   }
-  const double dimension =
-      std::min({a.token_dimension, b.token_dimension, static_cast<double>(shared.size() - 1)});
   const auto all = [](Index) { return true; };
   for (const auto& [kind, of] : {std::pair(EvidenceKind::kTokens, &Signature::token_left),
                                  std::pair(EvidenceKind::kFfnTokens, &Signature::token_ffn_left)}) {
-    list.push_back(
-        same_layers(kind, shared_columns(a.*of, shared.a), shared_columns(b.*of, shared.b), dimension, all));
+    list.push_back(same_layers(kind, shared_columns(a.*of, shared.a), shared_columns(b.*of, shared.b),
+                               shared.dimension, all));
     if (list.back().comparisons == 0) list.back().not_compared = "no layer has a direction in both models";
   }
 }

@@ -12,12 +12,6 @@ namespace {
 
 constexpr double kSmallestValue = 1e-30;
 
-double product(std::span<const float> x, std::span<const float> y) {
-  return std::transform_reduce(x.begin(), x.end(), y.begin(), 0.0, std::plus<>(), [](float a, float b) {
-    return static_cast<double>(a) * static_cast<double>(b);
-  });
-}
-
 void append_without_mean(std::vector<float>& out, const std::vector<double>& values) {
   const double mean = std::accumulate(values.begin(), values.end(), 0.0) /
                       static_cast<double>(std::max<std::size_t>(1, values.size()));
@@ -62,7 +56,7 @@ std::vector<float> spectrum_signature(const Signature& signature, bool with_eige
 
 double correlation(const std::vector<float>& x, const std::vector<float>& y) {
   const double lengths = norm(x) * norm(y);
-  return lengths > 0 ? product(x, y) / lengths : 0;
+  return lengths > 0 ? dot(x, y) / lengths : 0;
 }
 
 }  // namespace defectoscope

@@ -25,6 +25,7 @@ SharedTokens::SharedTokens(const Signature& x, const Signature& y) {
       ++k;
     }
   }
+  dimension = std::min({x.token_dimension, y.token_dimension, static_cast<double>(size() - 1)});
 }
 
 Matrix shared_columns(const Matrix& rows, const std::vector<Index>& chosen) {

@@ -9,6 +9,7 @@ namespace defectoscope {
 /// Columns of the tokens that two signatures have in common.
 struct SharedTokens {
   std::vector<Index> a, b;
+  double dimension = 0;  ///< of their shadows E·u, at most; of the law of chance
   SharedTokens(const Signature& x, const Signature& y);
   Index size() const { return static_cast<Index>(a.size()); }
 };

@@ -16,6 +16,7 @@
 #include "lineage/canonical_layer.h"
 #include "lineage/packed_rows.h"
 #include "lineage/signature_file.h"
+#include "lineage/synthetic_signatures.h"
 #include "model/model.h"
 #include "spectral/singular.h"
 
@@ -33,11 +34,8 @@ Signature signature_of(const std::string& name, const SignatureOptions& options 
 }
 
 Matrix random_rows(Index rows, Index cols, std::uint64_t seed) {
-  Matrix out(rows, cols);
   Random random(seed);
-  for (Index i = 0; i < rows * cols; ++i) out.data()[i] = static_cast<float>(random.normal());
-  make_rows_unit(out);
-  return out;
+  return synthetic::random_directions(rows, cols, random);
 }
 
 /// Of the shape of a large model; values random.

@@ -8,9 +8,9 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "lineage/synthetic_signatures.h"
 #include "registry/registry.h"
 #include "registry/schema.h"
-#include "registry/synthetic_signatures.h"
 #include "registry/test_places.h"
 
 namespace defectoscope {

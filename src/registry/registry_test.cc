@@ -9,8 +9,8 @@
 
 #include "base/error.h"
 #include "lineage/signature_file.h"
+#include "lineage/synthetic_signatures.h"
 #include "lineage/test_signatures.h"
-#include "registry/synthetic_signatures.h"
 #include "registry/test_places.h"
 
 namespace defectoscope {

@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "checkpoint/test_files.h"
-#include "registry/synthetic_signatures.h"
+#include "lineage/synthetic_signatures.h"
 
 namespace defectoscope {
 namespace {

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include "base/files.h"
-#include "base/version.h"
 #include "report/csv.h"
 #include "report/figures.h"
 #include "report/page.h"
@@ -14,7 +13,7 @@ namespace defectoscope {
 std::string analysis_json(const std::string& name, const ModelFacts& model, const Json& options,
                           const Json& result) {
   Json json = {{"schema", fmt::format("defectoscope.{}/1", name)},
-               {"program", {{"name", "defectoscope"}, {"version", kVersion}}},
+               {"program", program_json()},
                {"model",
                 {{"name", model.name},
                  {"family", model.family},

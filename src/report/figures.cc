@@ -8,6 +8,7 @@
 #include "base/files.h"
 #include "base/parallel.h"
 #include "report/gnuplot.h"
+#include "tokenizer/utf8.h"
 
 namespace defectoscope {
 namespace {
@@ -29,15 +30,12 @@ std::string value(double number) {
 }
 std::string bound(const std::optional<double>& number) { return number ? value(*number) : "*"; }
 
-std::size_t characters(const std::string& text) {
-  return static_cast<std::size_t>(
-      std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
-}
 /// Names under the x axis that do not fit side by side.
 bool tilts(const Axis& x) {
   const std::size_t count = x.categories.size();
   for (std::size_t i = 0; i + 1 < count; ++i)  // neighbours, in characters of some 56 across
-    if ((characters(x.categories[i]) + characters(x.categories[i + 1]) + 2) * count > 2 * 56) return true;
+    if ((count_code_points(x.categories[i]) + count_code_points(x.categories[i + 1]) + 2) * count > 2 * 56)
+      return true;
   return false;
 }
 
@@ -99,8 +97,9 @@ std::string data_block(std::size_t index, const Series& series) {
 /// own lets a key of several rows run into the axis' label.
 std::string key_script(const Chart& chart) {
   std::size_t longest = 0, longest_tick = 0;
-  for (const Series& series : chart.series) longest = std::max(longest, characters(series.name));
-  for (const std::string& name : chart.x.categories) longest_tick = std::max(longest_tick, characters(name));
+  for (const Series& series : chart.series) longest = std::max(longest, count_code_points(series.name));
+  for (const std::string& name : chart.x.categories)
+    longest_tick = std::max(longest_tick, count_code_points(name));
   // As many as gnuplot, which takes all letters for wide ones, fits into a line; more and it makes fewer.
   const std::size_t columns = longest <= 12 ? 3 : longest <= 20 ? 2 : 1;
   const std::size_t rows = (chart.series.size() + columns - 1) / columns;

@@ -25,8 +25,9 @@ std::string fontconfig_lists() {
   return lists;
 }
 
-/// The code point at `text[at]`, which moves on behind it. Text is valid UTF-8: tokens are escaped before.
-std::uint32_t next_code_point(std::string_view text, std::size_t& at) {
+/// The code point at `text[at]`, which moves on behind it. Tokens are escaped before, but a model's name may
+/// be any bytes: unlike next_code_point this one stays inside a sequence that is cut short.
+std::uint32_t code_point_at(std::string_view text, std::size_t& at) {
   const auto lead = static_cast<unsigned char>(text[at++]);
   std::uint32_t code = lead < 0x80   ? lead
                        : lead < 0xE0 ? lead & 0x1Fu
@@ -78,7 +79,7 @@ std::string drawable(std::string_view text, const FontCoverage& coverage) {
   std::string drawn;
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t begin = at;
-    const std::uint32_t code = next_code_point(text, at);
+    const std::uint32_t code = code_point_at(text, at);
     if (covers(coverage, code))
       drawn += text.substr(begin, at - begin);
     else

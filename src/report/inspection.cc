@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include "base/version.h"
 #include "report/json_values.h"
 #include "tensor/tensor.h"
 
@@ -140,7 +139,7 @@ std::string inspection_json(const Inspection& i) {
   for (const auto& item : i.mismatched)
     mismatched.push_back({{"name", item.name}, {"expected", item.expected}, {"got", item.got}});
   const Json json = {{"schema", "defectoscope.inspect/1"},
-                     {"program", {{"name", "defectoscope"}, {"version", kVersion}}},
+                     {"program", program_json()},
                      {"family", i.family},
                      {"model_type", c.model_type},
                      {"fingerprint", i.weights ? Json(i.fingerprint) : Json()},

@@ -5,6 +5,8 @@
 #include <optional>
 #include <vector>
 
+#include "base/version.h"
+
 namespace defectoscope {
 
 using Json = nlohmann::ordered_json;
@@ -17,6 +19,8 @@ inline Json numbers(const std::vector<double>& values) {
   for (const double value : values) list.push_back(number(value));
   return list;
 }
+/// What every file we write says of its writer.
+inline Json program_json() { return {{"name", "defectoscope"}, {"version", kVersion}}; }
 /// Invalid UTF-8 (partial bytes of a vocabulary entry) becomes U+FFFD instead of an exception.
 inline std::string dump(const Json& json, int indent = 2) {
   return json.dump(indent, ' ', false, Json::error_handler_t::replace);

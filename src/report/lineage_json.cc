@@ -3,14 +3,11 @@
 #include <cmath>
 #include <numbers>
 
-#include "base/version.h"
 #include "report/json_values.h"
 #include "report/lineage_text.h"
 
 namespace defectoscope {
 namespace {
-
-Json log10_of(double log_p) { return number(log_p / std::numbers::ln10); }
 
 Json evidence_json(const Evidence& e) {
   Json json{{"kind", evidence_name(e.kind)}, {"compared", e.compared()}};
@@ -24,16 +21,16 @@ Json evidence_json(const Evidence& e) {
   json["comparisons"] = e.comparisons;
   json["dimension"] = number(e.dimension);
   json["p_beta"] = std::exp(e.log_p_beta);
-  json["log10_p_beta"] = log10_of(e.log_p_beta);
+  json["log10_p_beta"] = log10_json(e.log_p_beta);
   json["p_permutation"] = std::exp(e.log_p_permutation);
-  json["log10_p_permutation"] = log10_of(e.log_p_permutation);
+  json["log10_p_permutation"] = log10_json(e.log_p_permutation);
   json["p_laws"] = std::exp(e.log_p_laws);
-  json["log10_p_laws"] = log10_of(e.log_p_laws);
-  json["p_empirical"] = e.log_p_empirical ? Json(std::exp(*e.log_p_empirical)) : Json(nullptr);
-  json["log10_p_empirical"] = e.log_p_empirical ? log10_of(*e.log_p_empirical) : Json(nullptr);
+  json["log10_p_laws"] = log10_json(e.log_p_laws);
+  json["p_empirical"] = probability_json(e.log_p_empirical);
+  json["log10_p_empirical"] = log10_json(e.log_p_empirical);
   json["extrapolated_below"] = extrapolated_below(e);
   json["p_value"] = std::exp(e.log_p);
-  json["log10_p_value"] = log10_of(e.log_p);
+  json["log10_p_value"] = log10_json(e.log_p);
   json["angles_degrees"] = numbers(e.angles_degrees);
   return json;
 }
@@ -49,7 +46,7 @@ void add_alignment(const std::optional<LayerAlignment>& alignment, Json& json) {
                       {"fate", fate_name(layer.fate)},
                       {"counterpart", found ? Json(*layer.counterpart + 1) : Json(nullptr)},
                       {"angle_degrees", found ? number(layer.degrees) : Json(nullptr)},
-                      {"log10_p_value", found ? log10_of(layer.log_p) : Json(nullptr)}});
+                      {"log10_p_value", found ? log10_json(layer.log_p) : Json(nullptr)}});
   }
   for (const Index i : alignment->missing) missing.push_back(i + 1);
   json["layers_of_b"] = std::move(layers);
@@ -68,21 +65,33 @@ Json compared_model_json(const ComparedModel& model) {
           {"sampled_tokens", model.tokens}};
 }
 
+Json probability_json(const std::optional<double>& log_p) {
+  return log_p ? Json(std::exp(*log_p)) : Json(nullptr);
+}
+
+Json log10_json(const std::optional<double>& log_p) {
+  return log_p ? number(*log_p / std::numbers::ln10) : Json(nullptr);
+}
+
+Json carried_by_json(const Comparison& comparison) {
+  return comparison.carried_by ? Json(evidence_name(*comparison.carried_by)) : Json(nullptr);
+}
+
 std::string comparison_json(const Comparison& comparison) {
   Json evidence = Json::array();
   for (const Evidence& e : comparison.evidence) evidence.push_back(evidence_json(e));
   Json json{{"schema", "defectoscope.compare/1"},
-            {"program", {{"name", "defectoscope"}, {"version", kVersion}}},
+            {"program", program_json()},
             {"a", compared_model_json(comparison.a)},
             {"b", compared_model_json(comparison.b)},
             {"form", signature_form_name(comparison.form)},
             {"verdict", verdict_name(comparison.verdict)},
             {"verdict_in_words", verdict_sentence(comparison)},
             {"distance_degrees", number(comparison.distance_degrees)}};
-  json["p_value"] = comparison.log_p ? Json(std::exp(*comparison.log_p)) : Json(nullptr);
-  json["log10_p_value"] = comparison.log_p ? log10_of(*comparison.log_p) : Json(nullptr);
+  json["p_value"] = probability_json(comparison.log_p);
+  json["log10_p_value"] = log10_json(comparison.log_p);
   json["extrapolated_below"] = extrapolated_below(comparison);
-  json["carried_by"] = comparison.carried_by ? Json(evidence_name(*comparison.carried_by)) : Json(nullptr);
+  json["carried_by"] = carried_by_json(comparison);
   json["shared_tokens"] = comparison.shared_tokens;
   json["evidence"] = std::move(evidence);
   add_alignment(comparison.alignment, json);

@@ -1,11 +1,8 @@
-#include "base/version.h"
 #include "report/json_values.h"
 #include "report/quantize_report.h"
 
 namespace defectoscope {
 namespace {
-
-Json program() { return {{"name", "defectoscope"}, {"version", kVersion}}; }
 
 Json skipped(const std::vector<ModuleId>& modules) {
   Json list = Json::array();
@@ -60,7 +57,7 @@ std::string perplexity_json(const PerplexityReport& r) {
   for (const WindowLoss& window : r.result.windows)
     windows.push_back({{"begin", window.begin}, {"targets", window.targets}, {"loss", number(window.loss)}});
   const Json json = {{"schema", "defectoscope.perplexity/1"},
-                     {"program", program()},
+                     {"program", program_json()},
                      {"model", {{"name", r.model_name}, {"fingerprint", r.fingerprint}}},
                      {"text", {{"source", r.text}, {"sha256", r.text_sha256}, {"tokens", r.tokens}}},
                      {"options",
@@ -83,7 +80,7 @@ std::string quantize_json(const QuantizeReport& report) {
   const QuantizeStudy& s = report.study;
   const Json json = {
       {"schema", "defectoscope.quantize/1"},
-      {"program", program()},
+      {"program", program_json()},
       {"model", {{"name", s.model_name}, {"family", s.family}, {"fingerprint", report.fingerprint}}},
       {"text",
        {{"source", s.text},

@@ -6,7 +6,6 @@
 #include <cmath>
 #include <numbers>
 
-#include "base/version.h"
 #include "lineage/null_law.h"
 #include "report/csv.h"
 #include "report/lineage_json.h"
@@ -23,9 +22,7 @@ std::string counted(Index count, const char* what) {
 }
 
 Json registry_head(const char* schema, const std::string& place) {
-  return {{"schema", schema},
-          {"program", {{"name", "defectoscope"}, {"version", kVersion}}},
-          {"registry", place}};
+  return {{"schema", schema}, {"program", program_json()}, {"registry", place}};
 }
 
 std::string distance_text(const Found& found) {
@@ -129,9 +126,9 @@ std::string registry_search_json(const SearchResult& result, const std::string& 
     json["verdict_in_words"] = verdict_sentence(c);
     json["distance_degrees"] = number(found.distance_degrees);
     json["paper_distance_degrees"] = number(c.distance_degrees);
-    json["p_value"] = c.log_p ? Json(std::exp(*c.log_p)) : Json(nullptr);
-    json["log10_p_value"] = c.log_p ? number(*c.log_p / std::numbers::ln10) : Json(nullptr);
-    json["carried_by"] = c.carried_by ? Json(evidence_name(*c.carried_by)) : Json(nullptr);
+    json["p_value"] = probability_json(c.log_p);
+    json["log10_p_value"] = log10_json(c.log_p);
+    json["carried_by"] = carried_by_json(c);
     json["shared_tokens"] = c.shared_tokens;
     list.push_back(std::move(json));
   }

@@ -6,7 +6,6 @@
 #include <cmath>
 #include <numbers>
 
-#include "base/version.h"
 #include "report/lineage_json.h"
 #include "report/lineage_text.h"
 
@@ -66,10 +65,6 @@ void draw(const Relations& r, Index node, const std::string& indent, std::string
   draw(r, merge.right, indent + "└", text);
 }
 
-Json log10_json(const std::optional<double>& log_p) {
-  return log_p ? number(*log_p / std::numbers::ln10) : Json(nullptr);
-}
-
 }  // namespace
 
 std::string relations_text(const Relations& r) {
@@ -96,26 +91,23 @@ std::string relations_json(const Relations& r) {
   }
   Json pairs = Json::array();
   for (const Pair& pair : r.pairs)
-    pairs.push_back(
-        {{"a", pair.a},
-         {"b", pair.b},
-         {"verdict", verdict_name(pair.comparison.verdict)},
-         {"related", pair.related},
-         {"distance_degrees", number(pair.distance_degrees)},
-         {"paper_distance_degrees", number(pair.comparison.distance_degrees)},
-         {"log10_p_value", log10_json(pair.log_p)},
-         {"carried_by",
-          pair.comparison.carried_by ? Json(evidence_name(*pair.comparison.carried_by)) : Json(nullptr)}});
+    pairs.push_back({{"a", pair.a},
+                     {"b", pair.b},
+                     {"verdict", verdict_name(pair.comparison.verdict)},
+                     {"related", pair.related},
+                     {"distance_degrees", number(pair.distance_degrees)},
+                     {"paper_distance_degrees", number(pair.comparison.distance_degrees)},
+                     {"log10_p_value", log10_json(pair.log_p)},
+                     {"carried_by", carried_by_json(pair.comparison)}});
   Json dendrogram = Json::array();
   for (const Merge& merge : r.dendrogram)
     dendrogram.push_back({{"left", merge.left},
                           {"right", merge.right},
                           {"height_degrees", number(merge.height_degrees)},
                           {"size", merge.size}});
-  const Json json{
-      {"schema", "defectoscope.lineage/1"},  {"program", {{"name", "defectoscope"}, {"version", kVersion}}},
-      {"models", std::move(models)},         {"pairs", std::move(pairs)},
-      {"dendrogram", std::move(dendrogram)}, {"leaf_order", r.leaf_order}};
+  const Json json{{"schema", "defectoscope.lineage/1"},  {"program", program_json()},
+                  {"models", std::move(models)},         {"pairs", std::move(pairs)},
+                  {"dendrogram", std::move(dendrogram)}, {"leaf_order", r.leaf_order}};
   return dump(json) + "\n";
 }
 

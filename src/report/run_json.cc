@@ -1,6 +1,5 @@
 #include <sys/utsname.h>
 
-#include "base/version.h"
 #include "report/json_values.h"
 #include "report/run_info.h"
 
@@ -14,7 +13,7 @@ std::string run_json(const RunInfo& run) {
     phases.push_back({{"name", name}, {"seconds", number(seconds)}});
   const Json json = {
       {"schema", "defectoscope.run/1"},
-      {"program", {{"name", "defectoscope"}, {"version", kVersion}}},
+      {"program", program_json()},
       {"command", run.command},
       {"started", run.started},
       {"seconds", number(run.seconds)},

@@ -1,4 +1,3 @@
-#include "base/version.h"
 #include "report/json_values.h"
 #include "report/scan_report.h"
 
@@ -99,7 +98,7 @@ std::string scan_json(const ScanResult& r) {
   for (const LayerReport& layer : r.layer_reports) layers.push_back(layer_report(layer));
   const Json json = {
       {"schema", "defectoscope.scan/1"},
-      {"program", {{"name", "defectoscope"}, {"version", kVersion}}},
+      {"program", program_json()},
       {"model",
        {{"name", r.model_name},
         {"family", r.family},

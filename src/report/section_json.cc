@@ -3,8 +3,6 @@
 #include <array>
 #include <limits>
 
-#include "base/version.h"
-
 namespace defectoscope {
 namespace {
 
@@ -202,7 +200,7 @@ Json page_json(const ModelPage& page) {
   Json cards = Json::array();
   for (const Card& card : page.cards) cards.push_back({{"value", card.value}, {"text", card.text}});
   return {{"schema", kSectionsSchema},
-          {"program", {{"name", "defectoscope"}, {"version", kVersion}}},
+          {"program", program_json()},
           {"name", page.name},
           {"facts", page.facts},
           {"cards", std::move(cards)},

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <numeric>
 
+#include "analysis/high_norm_detail.h"
 #include "analysis/mechanism.h"
 #include "base/error.h"
 #include "base/version.h"
@@ -14,6 +14,7 @@
 #include "quantize/study_parts.h"
 #include "tokenizer/text_rows.h"
 #include "tokenizer/tokenizer.h"
+#include "tokenizer/utf8.h"
 
 namespace defectoscope {
 namespace {
@@ -23,15 +24,10 @@ using enum PublishedQuantity;
 constexpr std::size_t kRows = 1000, kShortest = 10, kLongest = 1000;  // the authors' rows, in characters
 constexpr Index kLargestExact = 1024;  // width up to which LAPACK decomposes every layer unasked
 
-std::size_t characters(std::string_view text) {
-  return static_cast<std::size_t>(
-      std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
-}
-
 std::vector<TokenIds> parity_rows(const std::filesystem::path& text, const Tokenizer& tokenizer) {
   std::vector<TokenIds> rows;
   for (const TextRow& row : read_rows(text)) {
-    const std::size_t length = characters(row.text);
+    const std::size_t length = count_code_points(row.text);
     if (length < kShortest || length > kLongest) continue;
     rows.push_back(tokenizer.encode(row.text, false));
     if (rows.size() == kRows) break;
@@ -65,12 +61,9 @@ void check_shape(const PublishedModel& published, const Model& model) {
 
 /// 0-based dimension of the rank-th largest component of the direction.
 std::optional<double> massive_dimension(const std::vector<float>& direction, Index rank) {
-  if (std::ssize(direction) < rank) return std::nullopt;
-  std::vector<std::size_t> order(direction.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::ranges::stable_sort(
-      order, [&](std::size_t a, std::size_t b) { return std::abs(direction[a]) > std::abs(direction[b]); });
-  return static_cast<double>(order[static_cast<std::size_t>(rank - 1)]);
+  const std::vector<TopDimension> top = top_dimensions(direction);
+  if (std::ssize(top) < rank) return std::nullopt;
+  return static_cast<double>(top[static_cast<std::size_t>(rank - 1)].dimension);
 }
 
 std::optional<double> nearest(const std::vector<FoundLayer>& layers, Index published) {

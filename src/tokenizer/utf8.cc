@@ -1,5 +1,7 @@
 #include "tokenizer/utf8.h"
 
+#include <algorithm>
+
 namespace defectoscope {
 namespace {
 
@@ -50,6 +52,11 @@ char32_t next_code_point(std::string_view text, std::size_t& position) {
   char32_t code = lead & (0x3Fu >> more);
   for (int k = 0; k < more; ++k) code = (code << 6) | (byte_at(text, position++) & 0x3Fu);
   return code;
+}
+
+std::size_t count_code_points(std::string_view text) {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
 }
 
 void append_utf8(std::string& text, char32_t code) {
