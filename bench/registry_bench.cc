@@ -8,18 +8,22 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <map>
+#include <memory>
 
 #include "base/parallel.h"
 #include "base/progress.h"
 #include "lineage/synthetic_signatures.h"
 #include "registry/registry.h"
+#include "registry/test_postgresql.h"
 
 namespace defectoscope {
 namespace {
 
 using namespace synthetic;
+using testing_registry::PostgresServer;
 using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point begin) {
@@ -185,8 +189,21 @@ void measure_exact_scan(Registry& registry, const Planted& one) {
       result.found.empty() ? "none" : result.found.front().name);
 }
 
-void run(const Options& options) {
-  const bool there = options.reuse && std::filesystem::exists(options.database);
+/// A server of its own, which ends with this program; the package's settings but for a quicker filling.
+std::unique_ptr<PostgresServer> start_server(Options& options) {
+  if (options.database != "postgresql") return nullptr;
+  auto server = PostgresServer::with_settings({"synchronous_commit=off", "max_wal_size=4GB"});
+  if (!server) {
+    fmt::print(stderr, "registry_bench: no server programs in /usr/lib/postgresql: install postgresql\n");
+    std::exit(4);
+  }
+  options.database = server->new_place();
+  return server;
+}
+
+void run(Options options) {
+  const auto server = start_server(options);
+  const bool there = options.reuse && !server;
   if (!options.reuse) {
     for (const char* suffix : {"", "-wal", "-shm"}) std::filesystem::remove(options.database + suffix);
   }
@@ -217,9 +234,11 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--width", options.width, "All of one width (64, 128, ... 4096); 0: mixed")
       ->capture_default_str();
-  app.add_option("--database", options.database, "File, made anew, or an empty postgresql:// database")
+  app.add_option("--database", options.database,
+                 "File, made anew; postgresql: a server of its own in the temporary folder, or "
+                 "postgresql://…: an empty database")
       ->capture_default_str();
-  app.add_flag("--reuse", options.reuse, "Search the file of an earlier run with the same options");
+  app.add_flag("--reuse", options.reuse, "Search what an earlier run with the same options filled");
   app.add_flag("!--no-exact", options.exact, "Leave the exact scan out; it takes minutes");
   CLI11_PARSE(app, argc, argv);
   defectoscope::run(options);

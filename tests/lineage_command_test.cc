@@ -173,6 +173,44 @@ TEST_F(LineageCommand, RegistryAddsListsSearchesAndRemoves) {
   EXPECT_THAT(registry({}, "list").out, HasSubstr("2 models"));
 }
 
+TEST_F(LineageCommand, RegistryRefusesUnusableSignaturesByNameAndKeepsWhatItHas) {
+  const std::string place = file("registry.db");
+  ASSERT_EQ(run_defectoscope({"signature", zoo("llama-base"), "-o", file("a.sig.safetensors")}).exit_code, 0);
+  ASSERT_EQ(run_defectoscope({"registry", "add", "--database", place, file("a.sig.safetensors")}).exit_code,
+            0);
+  const std::string whole = read_file(file("a.sig.safetensors"));
+  std::string edited = whole, newer = whole;
+  edited.back() = static_cast<char>(edited.back() ^ 1);
+  newer.replace(newer.find("\"version\":\"2\""), 13, "\"version\":\"9\"");
+  for (const auto& [bytes, said] : {std::pair(edited, "changed after it was written"),
+                                    {newer, "newer schema"},
+                                    {whole.substr(0, whole.size() / 2), "b.sig.safetensors"}}) {
+    write_file(folder_ / "b.sig.safetensors", bytes);
+    for (const char* action : {"add", "search"}) {
+      const Outcome outcome =
+          run_defectoscope({"registry", action, "--database", place, file("b.sig.safetensors")});
+      EXPECT_EQ(outcome.exit_code, 3);
+      EXPECT_THAT(outcome.err, testing::AllOf(HasSubstr("b.sig.safetensors"), HasSubstr(said)));
+    }
+  }
+  EXPECT_THAT(run_defectoscope({"registry", "list", "--database", place}).out, HasSubstr("1 model\n"));
+}
+
+TEST_F(LineageCommand, OnAFullDiskTheRegistryKeepsWhatItHadAndGoesOnLater) {
+  const std::string place = file("registry.db");
+  const auto add = [&](const char* model, std::size_t limit) {
+    return run_defectoscope({"registry", "add", "--database", place, zoo(model)},
+                            {.folder = {}, .file_limit = limit});
+  };
+  ASSERT_EQ(add("llama-base", 0).exit_code, 0);
+  const Outcome full = add("gpt2-mini", 40'000);  // two pages of the log
+  EXPECT_EQ(full.exit_code, 4) << full.err;
+  EXPECT_THAT(full.err, HasSubstr("registry.db"));
+  EXPECT_THAT(run_defectoscope({"registry", "list", "--database", place}).out,
+              testing::AllOf(HasSubstr("1 model\n"), HasSubstr("llama-base")));
+  EXPECT_EQ(add("gpt2-mini", 0).exit_code, 0);
+}
+
 TEST_F(LineageCommand, EveryKindOfUnusableSignatureIsRefusedByName) {
   ASSERT_EQ(run_defectoscope({"signature", zoo("llama-base"), "-o", file("a.sig.safetensors")}).exit_code, 0);
   const std::string whole = read_file(file("a.sig.safetensors"));
@@ -224,10 +262,12 @@ TEST_F(LineageCommand, WeightsThatAreNotFiniteGiveNoSignature) {
 }
 
 TEST_F(LineageCommand, DisguiseSaysHowFarTheLogitsMoved) {
-  const Outcome made = run_defectoscope({"disguise", zoo("llama-base"), "--attack", "rotation", "--attack",
-                                         "vocabulary-extension", "--out", file("hidden")});
+  const Outcome made =
+      run_defectoscope({"disguise", zoo("llama-base"), "--attack", "rotation", "--attack",
+                        "vocabulary-extension", "--attack", "vocabulary-shuffle", "--out", file("hidden")});
   ASSERT_EQ(made.exit_code, 0) << made.err;
   EXPECT_THAT(made.out, HasSubstr("logits: "));
+  EXPECT_THAT(made.out, HasSubstr("text: cut into the same entries as the original's"));
   EXPECT_EQ(made.err, "");
 }
 

@@ -156,7 +156,9 @@ Evidence whole(EvidenceKind kind, const std::vector<float>& x, const std::vector
   return evidence;
 }
 
-void compare_invariants(const Signature& a, const Signature& b, std::vector<Evidence>& list) {
+/// `gram`: gram_signature(a), null where nobody has it yet.
+void compare_invariants(const Signature& a, const std::vector<float>* gram, const Signature& b,
+                        std::vector<Evidence>& list) {
   std::string reason;
   if (a.hidden_size != b.hidden_size)
     reason = other_width(a, b);
@@ -169,7 +171,7 @@ void compare_invariants(const Signature& a, const Signature& b, std::vector<Evid
     list.push_back(not_compared(EvidenceKind::kSpectrum, reason));
     return;
   }
-  list.push_back(whole(EvidenceKind::kGram, gram_signature(a), gram_signature(b)));
+  list.push_back(whole(EvidenceKind::kGram, gram == nullptr ? gram_signature(a) : *gram, gram_signature(b)));
   const bool eigenvalues = a.decay_eigenvalues.rows() == a.layers && b.decay_eigenvalues.rows() == b.layers;
   list.push_back(
       whole(EvidenceKind::kSpectrum, spectrum_signature(a, eigenvalues), spectrum_signature(b, eigenvalues)));
@@ -257,13 +259,11 @@ void conclude(Comparison& comparison, std::span<const EmpiricalNull> null) {
   comparison.verdict = verdict_of(comparison);
 }
 
-Comparison compare(const Signature& a, const Signature& b) {
-  // The unrelated models' signatures are of canonical form: of another form they say nothing.
-  return compare(a, b,
-                 a.form == SignatureForm::kCanonical ? shipped_null() : std::span<const EmpiricalNull>());
-}
+namespace {
 
-Comparison compare(const Signature& a, const Signature& b, std::span<const EmpiricalNull> null) {
+/// compare(), with gram_signature(a) where somebody has it.
+Comparison held_together(const Signature& a, const std::vector<float>* gram, const Signature& b,
+                         std::span<const EmpiricalNull> null) {
   if (a.form != b.form)
     throw Error(ErrorKind::kUsage,
                 {.what = "signatures of different form cannot be compared",
@@ -278,7 +278,7 @@ Comparison compare(const Signature& a, const Signature& b, std::span<const Empir
   const SharedTokens shared(a, b);
   comparison.shared_tokens = shared.size();
   compare_tokens(a, b, shared, comparison.evidence);
-  compare_invariants(a, b, comparison.evidence);
+  compare_invariants(a, gram, b, comparison.evidence);
 
   if (comparison.evidence.front().compared())
     comparison.distance_degrees = comparison.evidence.front().distance_degrees;
@@ -286,6 +286,25 @@ Comparison compare(const Signature& a, const Signature& b, std::span<const Empir
   if (comparison.verdict == Verdict::kRelated || comparison.verdict == Verdict::kSameWeights)
     comparison.alignment = align_layers(a, b);
   return comparison;
+}
+
+/// The unrelated models' signatures are of canonical form: of another form they say nothing.
+std::span<const EmpiricalNull> null_of(SignatureForm form) {
+  return form == SignatureForm::kCanonical ? shipped_null() : std::span<const EmpiricalNull>();
+}
+
+}  // namespace
+
+Comparison compare(const Signature& a, const Signature& b) { return compare(a, b, null_of(a.form)); }
+
+Comparison compare(const Signature& a, const Signature& b, std::span<const EmpiricalNull> null) {
+  return held_together(a, nullptr, b, null);
+}
+
+PreparedSignature::PreparedSignature(const Signature& s) : signature(s), gram(gram_signature(s)) {}
+
+Comparison compare(const PreparedSignature& a, const Signature& b) {
+  return held_together(a.signature, &a.gram, b, null_of(a.signature.form));
 }
 
 std::optional<double> smallest_distance(const Comparison& comparison) {

@@ -82,6 +82,20 @@ TEST(Compare, IsSymmetric) {
   EXPECT_EQ(*there.distance_degrees, *back.distance_degrees);
 }
 
+TEST(Compare, APreparedSignatureGivesTheSame) {
+  const Signature a = signature_of("llama-base"), b = signature_of("llama-base-ft-full"),
+                  wide = signature_of("llama-wide");
+  const PreparedSignature prepared(a);
+  for (const Signature* other : {&b, &wide}) {
+    const Comparison x = compare(a, *other), y = compare(prepared, *other);
+    EXPECT_EQ(x.log_p, y.log_p);
+    for (std::size_t i = 0; i < x.evidence.size(); ++i) {
+      EXPECT_EQ(x.evidence[i].not_compared, y.evidence[i].not_compared);
+      EXPECT_EQ(x.evidence[i].log_p, y.evidence[i].log_p);
+    }
+  }
+}
+
 TEST(Compare, TheSameWeightsAreCalledThat) {
   const Comparison c = compared("llama-base", "llama-base");
   EXPECT_EQ(c.verdict, Verdict::kSameWeights);

@@ -228,6 +228,29 @@ TEST(SqliteFile, ThatMayOnlyBeReadIsReadAndNotWritten) {
   fs::permissions(folder.path(), fs::perms(0755));
 }
 
+TEST_P(DatabaseOn, AUserWithTheRightToReadReadsAndDoesNotWrite) {
+  if (GetParam() == Kind::kSqlite) return;  // a file: ThatMayOnlyBeReadIsReadAndNotWritten
+  Registry::open(place(), Access::kWrite).add({{"a", unrelated({}, 1)}}, false);
+  const std::string schema = place().substr(place().find("%3D") + 3);
+  {
+    const auto owner = open_database(place(), Access::kWrite, 1);
+    Transaction transaction(*owner, Access::kWrite);
+    owner->execute("CREATE ROLE reader LOGIN");
+    owner->execute("GRANT USAGE ON SCHEMA " + schema + " TO reader");
+    owner->execute("GRANT SELECT ON ALL TABLES IN SCHEMA " + schema + " TO reader");
+    transaction.commit();
+  }
+  std::string as_reader = place();
+  as_reader.replace(as_reader.find("user=tester"), 11, "user=reader");
+  EXPECT_EQ(Registry::open(as_reader, Access::kRead).search(unrelated({}, 1)).found.at(0).name, "a");
+  Registry registry = Registry::open(as_reader, Access::kWrite);
+  EXPECT_THAT(message_of(ErrorKind::kResources, [&] { registry.add({{"b", unrelated({}, 2)}}, false); }),
+              HasSubstr("may only be read"));
+  EXPECT_THAT(message_of(ErrorKind::kResources, [&] { registry.remove({"a"}); }),
+              HasSubstr("may only be read"));
+  EXPECT_EQ(registry.list().size(), 1u);
+}
+
 TEST(WithoutPassword, HidesIt) {
   EXPECT_EQ(without_password("postgresql://me:s3cr:e@t@host/db"), "postgresql://me:***@host/db");
   EXPECT_EQ(without_password("postgresql://me@host:5432/db"), "postgresql://me@host:5432/db");

@@ -30,25 +30,24 @@ std::optional<std::string> in_text(const Value& value) {
   return std::nullopt;
 }
 
+/// Of a binary answer: integers in the network's order of bytes, text and bytes as they are.
 class PostgresRow : public Row {
  public:
   explicit PostgresRow(const pqxx::row& row) : row_(row) {}
-  Index integer(int column) const override { return row_[column].as<Index>(); }
-  std::string text(int column) const override { return {row_[column].c_str(), row_[column].size()}; }
+  Index integer(int column) const override {
+    const std::string_view value = bytes(column);
+    std::uint64_t number = !value.empty() && static_cast<signed char>(value[0]) < 0 ? ~std::uint64_t{0} : 0;
+    for (const char c : value) number = number << 8 | static_cast<unsigned char>(c);
+    return static_cast<Index>(number);
+  }
+  std::string text(int column) const override { return std::string(bytes(column)); }
   std::string_view bytes(int column) const override {
     const pqxx::field field = row_[column];
-    const std::string_view hex(field.c_str(), field.size());
-    decoded_.clear();
-    if (hex.starts_with("\\x"))
-      for (std::size_t i = 2; i + 1 < hex.size(); i += 2)
-        decoded_ += static_cast<char>(16 * digit(hex[i]) + digit(hex[i + 1]));
-    return decoded_;
+    return {field.c_str(), field.size()};
   }
 
  private:
-  static int digit(char c) { return c <= '9' ? c - '0' : c - 'a' + 10; }
   const pqxx::row& row_;
-  mutable std::string decoded_;
 };
 
 class PostgresDatabase : public Database {
@@ -58,7 +57,6 @@ class PostgresDatabase : public Database {
       connection_ = std::make_unique<pqxx::connection>(uri);
       quiet_ = std::make_unique<pqxx::quiet_errorhandler>(*connection_);
       connection_->set_variable("lock_timeout", std::to_string(1000 * wait_seconds + 1));
-      connection_->set_variable("bytea_output", "hex");
     });
   }
   ~PostgresDatabase() override { rollback(); }
@@ -72,6 +70,7 @@ class PostgresDatabase : public Database {
     }
   }
   void commit() override {
+    confirming_ = true;
     guarded([&] { transaction_->commit(); });
     transaction_.reset();
   }
@@ -82,7 +81,11 @@ class PostgresDatabase : public Database {
   }
   void query(const std::string& sql, const std::vector<Value>& values,
              const std::function<void(const Row&)>& each) override {
-    const pqxx::result answer = run(sql, values);
+    // A binary cursor: libpqxx asks for text otherwise, of which bytes need twice the room and time on both
+    // sides.
+    run("DECLARE answer BINARY CURSOR FOR " + sql, values);
+    const pqxx::result answer = run("FETCH ALL IN answer", {});
+    run("CLOSE answer", {});
     for (const pqxx::row& row : answer) each(PostgresRow(row));
   }
   bool has_table(const std::string& table) override {
@@ -95,6 +98,7 @@ class PostgresDatabase : public Database {
 
  private:
   void open_transaction(Access access) {
+    confirming_ = false;
     guarded([&] {
       if (access == Access::kRead) {
         using Snapshot = pqxx::transaction<pqxx::repeatable_read, pqxx::read_only>;
@@ -109,6 +113,10 @@ class PostgresDatabase : public Database {
   pqxx::result run(const std::string& sql, const std::vector<Value>& values) {
     pqxx::result answer;
     guarded([&] {
+      if (values.empty()) {
+        answer = transaction_->exec(sql);
+        return;
+      }
       Parameters parameters;
       for (const Value& value : values) parameters.push_back(in_text(value));
       answer = transaction_->exec_params(sql, pqxx::prepare::make_dynamic_params(parameters));
@@ -121,11 +129,12 @@ class PostgresDatabase : public Database {
     try {
       action();
     } catch (const pqxx::in_doubt_error& error) {
-      fail("the connection was lost while a change was being confirmed: it is there whole, or not at all",
-           error, "defectoscope registry list tells which; adding again does no harm");
+      fail_in_doubt(error);
     } catch (const pqxx::broken_connection& error) {
       if (transaction_) fail_as_lost(error);
       fail("the registry's server cannot be reached", error, "--database postgresql://USER@HOST/DATABASE");
+    } catch (const pqxx::insufficient_privilege& error) {  // libpqxx 6 leaves out its state
+      fail_as_read_only(error);
     } catch (const pqxx::sql_error& error) {
       fail_by_state(error);
     } catch (const pqxx::failure& error) {
@@ -133,7 +142,17 @@ class PostgresDatabase : public Database {
     }
   }
 
+  [[noreturn]] void fail_in_doubt(const std::exception& error) const {
+    fail("the connection was lost while a change was being confirmed: it is there whole, or not at all",
+         error, "defectoscope registry list tells which; adding again does no harm");
+  }
+
+  [[noreturn]] void fail_as_read_only(const std::exception& error) const {
+    fail("the registry may only be read", error, "a user with the right to write, or another --database");
+  }
+
   [[noreturn]] void fail_as_lost(const std::exception& error) const {
+    if (confirming_) fail_in_doubt(error);
     fail("the connection to the registry was lost; nothing of what was being written is there", error,
          "the same command again once the server is back");
   }
@@ -145,8 +164,7 @@ class PostgresDatabase : public Database {
     if (state == "55P03" || state == "40001" || state == "40P01")
       fail("the registry is locked by another writer", error,
            "again when it is done; --wait says how long to wait for it");
-    if (state == "25006" || state == "42501")
-      fail("the registry may only be read", error, "a user with the right to write, or another --database");
+    if (state == "25006" || state == "42501") fail_as_read_only(error);
     fail("the registry cannot be used", error, "");
   }
 
@@ -158,6 +176,7 @@ class PostgresDatabase : public Database {
   }
 
   std::string name_;
+  bool confirming_ = false;  ///< whether a commit has begun
   std::unique_ptr<pqxx::connection> connection_;
   std::unique_ptr<pqxx::quiet_errorhandler> quiet_;
   std::unique_ptr<pqxx::transaction_base> transaction_;

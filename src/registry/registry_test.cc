@@ -23,6 +23,10 @@ using testing::HasSubstr;
 class RegistryOn : public OnBothDatabases {
  protected:
   Registry open(Access access = Access::kWrite) { return Registry::open(place(), access); }
+  Registry watched(Moment moment, int n, std::function<void()> hook) {
+    return Registry(
+        std::make_unique<Watched>(open_database(place(), Access::kWrite, 1), moment, n, std::move(hook)));
+  }
   /// Behind the registry's back.
   void change(const std::string& sql, const std::vector<Value>& values) {
     const auto database = open_database(place(), Access::kWrite, 1);
@@ -214,8 +218,7 @@ TEST_P(RegistryOn, AWriterKilledInMidWriteLeavesNothingOfItBehind) {
   open().add({{"before", unrelated({}, 1)}}, false);
   const int status = in_a_child([&] {
     // Four statements a model: the second model's first two.
-    Registry dying(
-        std::make_unique<Watched>(open_database(place(), Access::kWrite, 1), 6, [] { raise(SIGKILL); }));
+    Registry dying = watched(Moment::kChange, 6, [] { raise(SIGKILL); });
     dying.add({{"half", unrelated({}, 2)}, {"never", unrelated({}, 3)}}, false);
     return 0;
   });
@@ -230,8 +233,7 @@ TEST_P(RegistryOn, AServerGoneInMidWriteLosesNothingAndKeepsNoHalf) {
   if (GetParam() == Kind::kSqlite) return;  // has no server
   PostgresServer& server = *PostgresServer::shared();
   open().add({{"before", unrelated({}, 1)}}, false);
-  Registry registry(
-      std::make_unique<Watched>(open_database(place(), Access::kWrite, 1), 6, [&] { server.crash(); }));
+  Registry registry = watched(Moment::kChange, 6, [&] { server.crash(); });
   const std::string message = message_of(ErrorKind::kResources, [&] {
     registry.add({{"half", unrelated({}, 2)}, {"never", unrelated({}, 3)}}, false);
   });
@@ -243,6 +245,65 @@ TEST_P(RegistryOn, AServerGoneInMidWriteLosesNothingAndKeepsNoHalf) {
   EXPECT_EQ(names(), std::vector<std::string>{"before"});
   open().add({{"half", unrelated({}, 2)}, {"never", unrelated({}, 3)}}, false);
   EXPECT_EQ(names().size(), 3u);
+}
+
+TEST_P(RegistryOn, AServerGoneWhileItConfirmsLeavesAllOrNothing) {
+  if (GetParam() == Kind::kSqlite) return;  // has no server
+  PostgresServer& server = *PostgresServer::shared();
+  open().add({{"before", unrelated({}, 1)}}, false);
+  Registry registry = watched(Moment::kCommit, 1, [&] { server.crash(); });
+  EXPECT_THAT(message_of(ErrorKind::kResources,
+                         [&] { registry.add({{"x", unrelated({}, 2)}, {"y", unrelated({}, 3)}}, false); }),
+              testing::AllOf(HasSubstr("there whole, or not at all"), HasSubstr("registry list")));
+  server.start();
+  EXPECT_THAT(names(),
+              testing::AnyOf(testing::ElementsAre("before"), testing::ElementsAre("before", "x", "y")));
+  open().add({{"x", unrelated({}, 2)}, {"y", unrelated({}, 3)}}, false);  // does no harm either way
+  EXPECT_THAT(names(), testing::ElementsAre("before", "x", "y"));
+}
+
+TEST_P(RegistryOn, AServerGoneInMidSearchIsSaidAndAnotherSearchFindsTheModel) {
+  if (GetParam() == Kind::kSqlite) return;  // has no server
+  PostgresServer& server = *PostgresServer::shared();
+  open().add({{"a", unrelated({}, 1)}}, false);
+  Registry registry = watched(Moment::kQuestion, 3, [&] { server.crash(); });
+  EXPECT_THAT(message_of(ErrorKind::kResources, [&] { registry.search(unrelated({}, 1)); }),
+              HasSubstr("the connection to the registry was lost"));
+  server.start();
+  EXPECT_EQ(open(Access::kRead).search(unrelated({}, 1)).found.at(0).name, "a");
+}
+
+TEST_P(RegistryOn, BesideAnotherWriterNothingIsWrittenAndReadersGoOn) {
+  open().add({{"before", unrelated({}, 1)}}, false);
+  Registry hasty = Registry::open(place(), Access::kWrite, 0);
+  const auto other = open_database(place(), Access::kWrite, 1);
+  {
+    Transaction writing(*other, Access::kWrite);
+    for (const bool replace : {false, true})
+      EXPECT_THAT(
+          message_of(ErrorKind::kResources, [&] { hasty.add({{"before", unrelated({}, 2)}}, replace); }),
+          testing::AllOf(HasSubstr("locked by another writer"), HasSubstr("--wait")));
+    EXPECT_THAT(message_of(ErrorKind::kResources, [&] { hasty.remove({"before"}); }), HasSubstr("locked"));
+    EXPECT_EQ(open(Access::kRead).search(unrelated({}, 1)).found.at(0).name, "before");
+  }
+  EXPECT_EQ(open(Access::kRead).list().at(0).fingerprint, "weights-1");
+  hasty.add({{"after", unrelated({}, 2)}}, false);
+  EXPECT_THAT(names(), testing::ElementsAre("after", "before"));
+}
+
+TEST_P(RegistryOn, ModelsOfOneLayerAreFoundByIt) {
+  Registry registry = open();
+  const Shape shape{.width = 64, .layers = 1, .tokens = 96};
+  const Signature query = unrelated(shape, 1);
+  std::vector<NamedSignature> models{{"relative", relative(query, 20, Disguise::kNone, 2)}};
+  for (std::uint64_t seed = 10; seed < 40; ++seed)
+    models.push_back({"other-" + std::to_string(seed), unrelated(shape, seed)});
+  registry.add(models, false);
+  const SearchResult result = registry.search(query, {.top = 2});
+  EXPECT_EQ(result.found.at(0).name, "relative");
+  EXPECT_EQ(result.found.at(0).comparison.verdict, Verdict::kRelated);
+  EXPECT_EQ(result.found.at(1).comparison.verdict, Verdict::kNoEvidence);
+  EXPECT_THAT(result.found.at(0).comparison.evidence.at(6).not_compared, HasSubstr("1 layers"));
 }
 
 TEST(RegistryOfTheZoo, LlamaBaseFindsWhatWasMadeFromItAndNothingElse) {

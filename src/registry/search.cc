@@ -19,6 +19,7 @@ namespace {
 /// Lines of sketches asked for at once: some megabytes.
 constexpr Index kPiece = 4096;
 constexpr Index kLeastCandidates = 24;
+constexpr std::size_t kSignaturesAtOnce = 32;  // a dozen megabytes of large ones
 
 /// The ids of largest surprise seen.
 class Most {
@@ -157,6 +158,24 @@ struct Stored {
   std::string name, bytes;
 };
 
+/// Several by one question: a server may be far away.
+std::vector<Stored> stored_signatures(Database& database, std::span<const Index> ids) {
+  std::vector<Stored> stored;
+  while (!ids.empty()) {
+    const std::span<const Index> some = ids.first(std::min<std::size_t>(ids.size(), kSignaturesAtOnce));
+    ids = ids.subspan(some.size());
+    std::string places;
+    for (std::size_t i = 1; i <= some.size(); ++i) places += fmt::format("{}${}", i == 1 ? "" : ", ", i);
+    database.query(
+        fmt::format("SELECT m.name, s.bytes FROM defectoscope_signatures s JOIN defectoscope_models m "
+                    "ON m.id = s.model WHERE s.model IN ({})",
+                    places),
+        {some.begin(), some.end()},
+        [&](const Row& row) { stored.push_back({row.text(0), std::string(row.bytes(1))}); });
+  }
+  return stored;
+}
+
 bool nearer(const Found& a, const Found& b) {
   const auto key = [](const Found& found) {
     constexpr double kNone = std::numeric_limits<double>::max();
@@ -181,22 +200,18 @@ SearchResult Registry::search(const Signature& query, const SearchOptions& optio
       (row.text(0) == signature_form_name(query.form) ? result.searched : result.of_other_form) +=
           row.integer(1);
     });
-    for (const Index id : candidates(*database_, query, result.searched, count))
-      database_->query(
-          "SELECT m.name, s.bytes FROM defectoscope_signatures s JOIN defectoscope_models m ON m.id = "
-          "s.model "
-          "WHERE s.model = $1",
-          {id}, [&](const Row& row) { stored.push_back({row.text(0), std::string(row.bytes(1))}); });
+    stored = stored_signatures(*database_, candidates(*database_, query, result.searched, count));
   }
   result.compared = std::ssize(stored);
   result.query = compared_model(query);
   result.found.resize(stored.size());
+  const PreparedSignature prepared(query);
   parallel_for(result.compared, [&](Index i) {
     Stored& one = stored[static_cast<std::size_t>(i)];
     const Signature signature =
         signature_of_bytes(std::move(one.bytes), fmt::format("{}, {}", database_->name(), one.name));
     Found& found = result.found[static_cast<std::size_t>(i)];
-    found.comparison = among(compare(query, signature), result.searched);
+    found.comparison = among(compare(prepared, signature), result.searched);
     found.distance_degrees = smallest_distance(found.comparison);
     found.name = std::move(one.name);
   });

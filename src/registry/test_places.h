@@ -77,20 +77,26 @@ int in_a_child(Action&& action) {
   return status;
 }
 
-/// Another database, at whose n-th statement that changes something `hook` is called first.
+enum class Moment { kChange, kQuestion, kCommit };
+
+/// Another database, at whose n-th statement of a kind `hook` is called first.
 class Watched : public Database {
  public:
-  Watched(std::unique_ptr<Database> database, int n, std::function<void()> hook)
-      : database_(std::move(database)), left_(n), hook_(std::move(hook)) {}
+  Watched(std::unique_ptr<Database> database, Moment moment, int n, std::function<void()> hook)
+      : database_(std::move(database)), moment_(moment), left_(n), hook_(std::move(hook)) {}
   void begin(Access access) override { database_->begin(access); }
-  void commit() override { database_->commit(); }
+  void commit() override {
+    see(Moment::kCommit);
+    database_->commit();
+  }
   void rollback() noexcept override { database_->rollback(); }
   Index execute(const std::string& sql, const std::vector<Value>& values) override {
-    if (--left_ == 0) hook_();
+    see(Moment::kChange);
     return database_->execute(sql, values);
   }
   void query(const std::string& sql, const std::vector<Value>& values,
              const std::function<void(const Row&)>& each) override {
+    see(Moment::kQuestion);
     database_->query(sql, values, each);
   }
   bool has_table(const std::string& table) override { return database_->has_table(table); }
@@ -98,7 +104,11 @@ class Watched : public Database {
   const std::string& name() const override { return database_->name(); }
 
  private:
+  void see(Moment moment) {
+    if (moment == moment_ && --left_ == 0) hook_();
+  }
   std::unique_ptr<Database> database_;
+  Moment moment_;
   int left_;
   std::function<void()> hook_;
 };

@@ -10,7 +10,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
-#include <memory>
+#include <optional>
 #include <stdexcept>
 #include <thread>
 
@@ -45,14 +45,20 @@ const passwd* server_user() {
 }  // namespace
 
 PostgresServer* PostgresServer::shared() {
-  static const std::unique_ptr<PostgresServer> server = [] {
-    const auto programs = server_programs();
-    return std::unique_ptr<PostgresServer>(programs ? new PostgresServer(*programs) : nullptr);
-  }();
+  // Small and quick to start; what a test loses in a crash it means to lose.
+  static const std::unique_ptr<PostgresServer> server =
+      with_settings({"fsync=off", "shared_buffers=16MB", "max_connections=20", "autovacuum=off"});
   return server.get();
 }
 
-PostgresServer::PostgresServer(fs::path programs) : programs_(std::move(programs)) {
+std::unique_ptr<PostgresServer> PostgresServer::with_settings(std::vector<std::string> settings) {
+  const auto programs = server_programs();
+  return std::unique_ptr<PostgresServer>(programs ? new PostgresServer(*programs, std::move(settings))
+                                                  : nullptr);
+}
+
+PostgresServer::PostgresServer(fs::path programs, std::vector<std::string> settings)
+    : programs_(std::move(programs)), settings_(std::move(settings)) {
   std::string name = (fs::temp_directory_path() / "defectoscope-pg-XXXXXX").string();
   if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
   folder_ = name;
@@ -99,9 +105,10 @@ std::string PostgresServer::uri() const {
 }
 
 void PostgresServer::start() {
-  server_ =
-      launch({"postgres", "-D", folder_ / "data", "-k", folder_, "-c", "listen_addresses=", "-c", "fsync=off",
-              "-c", "shared_buffers=16MB", "-c", "max_connections=20", "-c", "autovacuum=off"});
+  std::vector<std::string> command{"postgres", "-D", folder_ / "data",   "-k",
+                                   folder_,    "-c", "listen_addresses="};
+  for (const std::string& setting : settings_) command.insert(command.end(), {"-c", setting});
+  server_ = launch(command);
   for (int tries = 0;; ++tries) {
     try {
       open_database(uri(), Access::kRead, 1);

@@ -3,7 +3,7 @@
 #include <sys/types.h>
 
 #include <filesystem>
-#include <optional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -15,6 +15,8 @@ class PostgresServer {
  public:
   /// The one of this process, started at the first call; null where the server's programs are not installed.
   static PostgresServer* shared();
+  /// Another one, with these settings ("name=value") beside those of the package; null likewise.
+  static std::unique_ptr<PostgresServer> with_settings(std::vector<std::string> settings);
   ~PostgresServer();
   PostgresServer(const PostgresServer&) = delete;
   PostgresServer& operator=(const PostgresServer&) = delete;
@@ -26,11 +28,12 @@ class PostgresServer {
   void start();
 
  private:
-  explicit PostgresServer(std::filesystem::path programs);
+  PostgresServer(std::filesystem::path programs, std::vector<std::string> settings);
   pid_t launch(const std::vector<std::string>& command) const;
   std::string uri() const;
   void end(int signal);
   std::filesystem::path programs_, folder_;
+  std::vector<std::string> settings_;
   pid_t server_ = -1;
   int places_ = 0;
 };

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "lineage/null_law.h"
+#include "lineage/synthetic_signatures.h"
 #include "report/lineage_text.h"
 #include "report/registry_report.h"
 #include "report/relations_text.h"
@@ -105,6 +107,26 @@ TEST(RegistrySearchReport, KeepsItsSchemaAndSaysWhatWasSearched) {
               HasSubstr("\n\"b,\"\"x\"\"\"," + verdict_name(result.found[1].comparison.verdict) + ",0,"));
   EXPECT_THAT(registry_search_text({}, "r.db"), HasSubstr("nothing in it can be compared"));
   EXPECT_EQ(schema_complaints(registry_search_json({}, "r.db"), "registry-search.schema.json"), "");
+}
+
+TEST(RegistrySearchReport, SaysBelowWhichPItIsExtrapolatedAsCompareDoes) {
+  const Signature base = synthetic::unrelated({}, 1);
+  const SearchResult result = search_result(
+      base, {synthetic::relative(base, 20, synthetic::Disguise::kNone, 2), synthetic::unrelated({}, 3)});
+  const Comparison &related = result.found[0].comparison, &unrelated = result.found[1].comparison;
+  ASSERT_EQ(related.verdict, Verdict::kRelated);
+  ASSERT_GT(extrapolated_below(related), kPermutationTested);  // unrelated models show less than the laws
+  const std::string text = registry_search_text(result, "r.db");
+  EXPECT_THAT(text, HasSubstr(extrapolation_note(extrapolated_below(related))));
+  EXPECT_THAT(comparison_text(compare(base, synthetic::relative(base, 20, synthetic::Disguise::kNone, 2))),
+              HasSubstr(extrapolation_note(extrapolated_below(related))));
+  const Json json = Json::parse(registry_search_json(result, "r.db"));
+  EXPECT_EQ(json["found"][0]["extrapolated_below"], extrapolated_below(related));
+  EXPECT_EQ(json["found"][1]["extrapolated_below"], extrapolated_below(unrelated));
+
+  const std::string nothing =
+      registry_search_text(search_result(base, {synthetic::unrelated({}, 3)}), "r.db");
+  EXPECT_THAT(nothing, testing::Not(HasSubstr("extrapolated")));
 }
 
 TEST(RegistryListReport, KeepsItsSchema) {

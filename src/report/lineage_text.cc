@@ -125,6 +125,17 @@ double extrapolated_below(const Comparison& comparison) {
   return kPermutationTested;
 }
 
+bool is_extrapolated(const Comparison& comparison) {
+  return comparison.log_p && *comparison.log_p < std::log(extrapolated_below(comparison));
+}
+
+std::string extrapolation_note(double below) {
+  return fmt::format(
+      "Below p = {:.2g} this is extrapolated, by the laws of chance or by what unrelated models show: read "
+      "such a p as \"very small\".\n",
+      below);
+}
+
 std::string signature_text(const Signature& signature) {
   std::string text =
       fmt::format("{}: {}, {} layers of width {}, {} form\n", signature.model, signature.family,
@@ -169,12 +180,7 @@ std::string comparison_text(const Comparison& comparison) {
   if (!missing.empty()) text += "\n" + missing;
   if (comparison.alignment) text += "\n" + alignment_text(*comparison.alignment);
   text += angle_table(comparison);
-  if (comparison.log_p && *comparison.log_p < std::log(extrapolated_below(comparison)))
-    text += fmt::format(
-        "\nBelow p = {:.2g} this is extrapolated, by the laws of chance or by what unrelated models show: "
-        "read such "
-        "a p as \"very small\".\n",
-        extrapolated_below(comparison));
+  if (is_extrapolated(comparison)) text += "\n" + extrapolation_note(extrapolated_below(comparison));
   return text;
 }
 

@@ -21,6 +21,10 @@ std::string comparison_json(const Comparison& comparison);
 /// carries it.
 double extrapolated_below(const Evidence& evidence);
 double extrapolated_below(const Comparison& comparison);
+/// Whether its p is smaller than that.
+bool is_extrapolated(const Comparison& comparison);
+/// What the reader is told of such a p.
+std::string extrapolation_note(double below);
 
 /// A verdict in one sentence.
 std::string verdict_sentence(const Comparison& comparison);

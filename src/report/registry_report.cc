@@ -6,7 +6,6 @@
 #include <cmath>
 #include <numbers>
 
-#include "lineage/null_law.h"
 #include "report/csv.h"
 #include "report/lineage_json.h"
 #include "report/lineage_text.h"
@@ -98,10 +97,10 @@ std::string registry_search_text(const SearchResult& result, const std::string& 
   if (result.found.empty())
     return text + "\nnothing in it can be compared with this model, or comes near it\n";
   std::size_t longest = 0;
-  bool extrapolated = false;
+  double below = 0;  // the largest limit that one of them is under
   for (const Found& found : result.found) {
     longest = std::max(longest, found.name.size());
-    extrapolated |= found.comparison.log_p && *found.comparison.log_p < std::log(kPermutationTested);
+    if (is_extrapolated(found.comparison)) below = std::max(below, extrapolated_below(found.comparison));
   }
   const std::size_t width = name_width(longest);
   text += fmt::format("\n{:<{}}  {:>8}  {:<17}{}\n", "name", width, "distance", "carried by", "verdict");
@@ -109,10 +108,7 @@ std::string registry_search_text(const SearchResult& result, const std::string& 
     text += fmt::format("{:<{}}  {:>8}  {:<17}{}\n", found.name, width, distance_text(found),
                         carried_text(found), verdict_sentence(found.comparison));
   text += fmt::format("\nEach p is corrected for {} searched.\n", counted(result.searched, "model"));
-  if (extrapolated)
-    text +=
-        fmt::format("Below p = {:g} the laws of chance are extrapolated: read such a p as \"very small\".\n",
-                    kPermutationTested);
+  if (below > 0) text += extrapolation_note(below);
   return text;
 }
 
@@ -128,6 +124,7 @@ std::string registry_search_json(const SearchResult& result, const std::string& 
     json["paper_distance_degrees"] = number(c.distance_degrees);
     json["p_value"] = probability_json(c.log_p);
     json["log10_p_value"] = log10_json(c.log_p);
+    json["extrapolated_below"] = extrapolated_below(c);
     json["carried_by"] = carried_by_json(c);
     json["shared_tokens"] = c.shared_tokens;
     list.push_back(std::move(json));
@@ -138,7 +135,6 @@ std::string registry_search_json(const SearchResult& result, const std::string& 
   json["searched"] = result.searched;
   json["of_other_form"] = result.of_other_form;
   json["compared"] = result.compared;
-  json["extrapolated_below"] = kPermutationTested;
   json["found"] = std::move(list);
   return dump(json) + "\n";
 }
