@@ -28,11 +28,14 @@ std::string described_attacks() {
   return text;
 }
 
-void report_logits(double difference) {
+void report_function(const Model& original, const Model& written) {
+  const double difference = logit_difference(original, written);
   fmt::print("logits: {:.1e} from the original's, relatively\n", difference);
   if (difference > kLogitRounding)
     fmt::print(stderr,
                "defectoscope: that is more than rounding: the strength is beyond what 32 bits hold\n");
+  const std::optional<bool> alike = text_is_cut_alike(original, written);
+  if (alike) fmt::print("text: cut into {} entries as the original's\n", *alike ? "the same" : "other");
 }
 
 }  // namespace
@@ -81,7 +84,7 @@ void add_disguise(CLI::App& app) {
     fmt::print("{}: written, {} layers of width {}\n", options->out, model.config().layers,
                model.config().hidden_size);
     if (std::ranges::all_of(chosen, [](const ChosenAttack& c) { return c.attack->preserves_function; }))
-      report_logits(logit_difference(original, Model::open(options->out)));
+      report_function(original, Model::open(options->out));
   });
 }
 

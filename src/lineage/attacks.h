@@ -54,13 +54,14 @@ void prune_weights(EditableModel& model, const AttackInput& input);
 void drop_layers(EditableModel& model, const AttackInput& input);
 void duplicate_layers(EditableModel& model, const AttackInput& input);
 void interpolate(EditableModel& model, const AttackInput& input);
-void shuffle_vocabulary(EditableModel& model, const AttackInput& input);
+void shuffle_embedding(EditableModel& model, const AttackInput& input);  ///< rows exchanged, tokenizer not
 
 // In attacks_structural.cc.
-void extend_vocabulary(EditableModel& model, const AttackInput& input);  ///< rows added; old logits stay
-void insert_layers(EditableModel& model, const AttackInput& input);      ///< layers that write nothing
-void add_low_rank(EditableModel& model, const AttackInput& input);       ///< W + s BA, rank 8
-void prune_neurons(EditableModel& model, const AttackInput& input);      ///< the weakest leave every FFN
+void extend_vocabulary(EditableModel& model, const AttackInput& input);   ///< rows added; old logits stay
+void shuffle_vocabulary(EditableModel& model, const AttackInput& input);  ///< ids exchanged, tokenizer too
+void insert_layers(EditableModel& model, const AttackInput& input);       ///< layers that write nothing
+void add_low_rank(EditableModel& model, const AttackInput& input);        ///< W + s BA, rank 8
+void prune_neurons(EditableModel& model, const AttackInput& input);       ///< the weakest leave every FFN
 void add_embedding_noise(EditableModel& model, const AttackInput& input);
 void replace_embedding(EditableModel& model,
                        const AttackInput& input);  ///< rows by random ones of their size

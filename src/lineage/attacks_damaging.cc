@@ -3,35 +3,28 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "lineage/attack_parts.h"
 #include "lineage/attacks.h"
 
 namespace defectoscope {
 namespace {
-
-[[noreturn]] void wrong_strength(const char* attack, const std::string& expected, double got) {
-  throw Error(ErrorKind::kUsage, {.what = std::string("the strength of ") + attack + " is out of range",
-                                  .expected = expected,
-                                  .got = std::to_string(got)});
-}
-
-std::span<float> values(Matrix& x) { return {x.data(), static_cast<std::size_t>(x.rows() * x.cols())}; }
 
 /// `count` layers in the middle: the first of them.
 Index middle(const char* attack, const EditableModel& model, double strength) {
   const Index layers = model.config().layers;
   const auto count = static_cast<Index>(strength);
   if (count < 1 || static_cast<double>(count) != strength || count >= layers)
-    wrong_strength(attack, "a whole number from 1 to " + std::to_string(layers - 1), strength);
+    strength_out_of_range(attack, "a whole number from 1 to " + std::to_string(layers - 1), strength);
   return (layers - count) / 2;
 }
 
 }  // namespace
 
 void add_noise(EditableModel& model, const AttackInput& input) {
-  if (input.strength < 0) wrong_strength("noise", "0 or more", input.strength);
+  if (input.strength < 0) strength_out_of_range("noise", "0 or more", input.strength);
   for (auto& [name, matrix] : model.tensors()) {
     if (matrix.rows() == 1) continue;
-    const auto all = values(matrix);
+    const auto all = values_of(matrix);
     const double square = std::transform_reduce(all.begin(), all.end(), 0.0, std::plus<>(), [](float x) {
       return static_cast<double>(x) * static_cast<double>(x);
     });
@@ -42,7 +35,8 @@ void add_noise(EditableModel& model, const AttackInput& input) {
 
 void quantize_weights(EditableModel& model, const AttackInput& input) {
   const double bits = input.strength;
-  if (bits < 2 || bits > 16 || bits != std::floor(bits)) wrong_strength("quantize", "2 to 16 bits", bits);
+  if (bits < 2 || bits > 16 || bits != std::floor(bits))
+    strength_out_of_range("quantize", "2 to 16 bits", bits);
   const auto steps = static_cast<float>(std::exp2(bits - 1) - 1);
   for (Index i = 0; i < model.config().layers; ++i)
     for (Matrix* matrix : model.matrices(i))
@@ -55,11 +49,10 @@ void quantize_weights(EditableModel& model, const AttackInput& input) {
 }
 
 void prune_weights(EditableModel& model, const AttackInput& input) {
-  if (input.strength < 0 || input.strength > 1)
-    wrong_strength("prune", "a share from 0 to 1", input.strength);
+  require_share("prune", input.strength);
   for (Index i = 0; i < model.config().layers; ++i)
     for (Matrix* matrix : model.matrices(i)) {
-      const auto all = values(*matrix);
+      const auto all = values_of(*matrix);
       std::vector<float> sizes(all.size());
       std::ranges::transform(all, sizes.begin(), [](float x) { return std::abs(x); });
       const auto count = static_cast<std::size_t>(input.strength * static_cast<double>(all.size()));
@@ -96,7 +89,7 @@ void interpolate(EditableModel& model, const AttackInput& input) {
   if (input.other == nullptr)
     throw Error(ErrorKind::kUsage,
                 ErrorParts{.what = "interpolate needs another model", .hint = "name it by --with"});
-  if (input.strength < 0 || input.strength > 1) wrong_strength("interpolate", "0 to 1", input.strength);
+  require_share("interpolate", input.strength);
   for (auto& [name, matrix] : model.tensors()) {
     const auto found = input.other->tensors().find(name);
     if (found == input.other->tensors().end() || found->second.rows() != matrix.rows() ||
@@ -104,15 +97,14 @@ void interpolate(EditableModel& model, const AttackInput& input) {
       throw Error(ErrorKind::kUsage, {.what = "the models to interpolate are of different shape",
                                       .tensor = name,
                                       .hint = "take two models of one architecture and size"});
-    const auto own = values(matrix), other = values(found->second);
+    const auto own = values_of(matrix), other = values_of(found->second);
     const auto weight = static_cast<float>(input.strength);
     for (std::size_t i = 0; i < own.size(); ++i) own[i] = (1 - weight) * own[i] + weight * other[i];
   }
 }
 
-void shuffle_vocabulary(EditableModel& model, const AttackInput& input) {
-  if (input.strength < 0 || input.strength > 1)
-    wrong_strength("vocabulary-shuffle", "a share from 0 to 1", input.strength);
+void shuffle_embedding(EditableModel& model, const AttackInput& input) {
+  require_share("embedding-shuffle", input.strength);
   Matrix& embedding = model.embedding();
   const auto swap_rows = [](Matrix& x, Index a, Index b) { std::ranges::swap_ranges(x.row(a), x.row(b)); };
   const auto count = static_cast<Index>(input.strength * static_cast<double>(embedding.rows()));

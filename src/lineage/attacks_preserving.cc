@@ -1,8 +1,7 @@
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
-#include "base/error.h"
+#include "lineage/attack_parts.h"
 #include "lineage/attacks.h"
 #include "spectral/basis.h"
 #include "spectral/lapack.h"
@@ -12,22 +11,11 @@ namespace {
 
 constexpr float kSmallestGain = 1e-6f;
 
-[[noreturn]] void refuse(const std::string& attack, const std::string& reason) {
-  throw Error(ErrorKind::kUsage, {.what = attack + " would change what this model computes", .got = reason});
-}
-
 void require_pre_norms(const EditableModel& model, const std::string& attack) {
   if (model.architecture().placement != NormPlacement::kPre)
     refuse(attack, "the family normalizes what its blocks write");
   if (!model.architecture().names.embedding_norm.empty())
     refuse(attack, "the family normalizes its embedding");
-}
-
-std::vector<Index> random_order(Index count, Random& random) {
-  std::vector<Index> order(static_cast<std::size_t>(count));
-  std::iota(order.begin(), order.end(), Index{0});
-  for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random.below(i)]);
-  return order;
 }
 
 /// Columns of x in a new order: column i was column order[i].

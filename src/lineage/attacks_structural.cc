@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "kernels/pointwise.h"
+#include "lineage/attack_parts.h"
 #include "lineage/attacks.h"
 
 namespace defectoscope {
@@ -14,15 +15,7 @@ namespace {
 constexpr Index kUpdateRank = 8;
 constexpr double kNewRowNoise = 0.1;  // of a row's own size
 
-[[noreturn]] void out_of_range(const char* attack, const std::string& expected, double got) {
-  throw Error(ErrorKind::kUsage, {.what = std::string("the strength of ") + attack + " is out of range",
-                                  .expected = expected,
-                                  .got = std::to_string(got)});
-}
-
 double squares(std::span<const float> x) { return dot(x, x); }
-
-std::span<float> all_of(Matrix& x) { return {x.data(), static_cast<std::size_t>(x.rows() * x.cols())}; }
 
 /// The rows named, in that order.
 Matrix rows_of(const Matrix& x, const std::vector<Index>& kept) {
@@ -65,14 +58,12 @@ std::vector<Index> strongest_neurons(EditableModel& model, Index layer, Index co
 
 void extend_vocabulary(EditableModel& model, const AttackInput& input) {
   if (!(input.strength > 0) || input.strength > 10)
-    out_of_range("vocabulary-extension", "above 0, at most 10", input.strength);
+    strength_out_of_range("vocabulary-extension", "above 0, at most 10", input.strength);
   const Index before = model.config().vocab_size;
   const auto added = std::max<Index>(1, static_cast<Index>(input.strength * static_cast<double>(before)));
-  for (const auto& [name, matrix] : model.tensors())
-    if (matrix.rows() == 1 && matrix.cols() == before && name.find("head") != std::string::npos)
-      throw Error(ErrorKind::kUsage, {.what = "vocabulary-extension does not know how to go on here",
-                                      .tensor = name,
-                                      .got = "a bias of the logits"});
+  if (model.logit_bias() != nullptr)
+    throw Error(ErrorKind::kUsage, ErrorParts{.what = "vocabulary-extension does not know how to go on here",
+                                              .got = "a bias of the logits"});
   // New rows are noisy copies of old ones, as in practice, where they start from the mean or from like words.
   for (Matrix* table : {&model.embedding(), model.lm_head()}) {
     if (table == nullptr) continue;
@@ -90,16 +81,31 @@ void extend_vocabulary(EditableModel& model, const AttackInput& input) {
   model.set_vocab_size(before + added);
 }
 
+void shuffle_vocabulary(EditableModel& model, const AttackInput& input) {
+  require_share("vocabulary-shuffle", input.strength);
+  std::vector<Index> places(static_cast<std::size_t>(model.config().vocab_size));
+  std::iota(places.begin(), places.end(), Index{0});
+  // A random share of the entries, in random order: each goes where the next one was.
+  const std::vector<Index> movable = model.movable_tokens();
+  std::vector<Index> chosen = random_order(std::ssize(movable), input.random);
+  chosen.resize(static_cast<std::size_t>(input.strength * static_cast<double>(movable.size())));
+  for (std::size_t i = 0; i < chosen.size(); ++i) {
+    const Index from = chosen[i], to = chosen[(i + 1) % chosen.size()];
+    places[static_cast<std::size_t>(movable[static_cast<std::size_t>(from)])] =
+        movable[static_cast<std::size_t>(to)];
+  }
+  model.move_tokens(places);
+}
+
 void insert_layers(EditableModel& model, const AttackInput& input) {
   const NormPlacement placement = model.architecture().placement;
   if (placement != NormPlacement::kPre)
-    throw Error(ErrorKind::kUsage,
-                ErrorParts{.what = "layer-insertion would change what this model computes",
-                           .got = "the family normalizes what its blocks write, zeros included"});
+    refuse("layer-insertion", "the family normalizes what its blocks write, zeros included");
   const Index layers = model.config().layers;
   const auto count = static_cast<Index>(input.strength);
   if (count < 1 || static_cast<double>(count) != input.strength || count > layers)
-    out_of_range("layer-insertion", "a whole number from 1 to " + std::to_string(layers), input.strength);
+    strength_out_of_range("layer-insertion", "a whole number from 1 to " + std::to_string(layers),
+                          input.strength);
   // Spread over the depth: after layer (k + 1) · layers / (count + 1), a copy of it that writes nothing.
   std::vector<Index> order, inserted;
   Index next = 0;
@@ -118,25 +124,25 @@ void insert_layers(EditableModel& model, const AttackInput& input) {
   model.choose_layers(order);
   for (const Index i : inserted)
     for (const EditableModel::Part& writer : {model.output(i), model.down(i)}) {
-      std::ranges::fill(all_of(*writer.weight), 0.0f);
-      if (writer.bias) std::ranges::fill(all_of(*writer.bias), 0.0f);
+      std::ranges::fill(values_of(*writer.weight), 0.0f);
+      if (writer.bias) std::ranges::fill(values_of(*writer.bias), 0.0f);
     }
 }
 
 void add_low_rank(EditableModel& model, const AttackInput& input) {
-  if (input.strength < 0) out_of_range("low-rank", "0 or more", input.strength);
+  if (input.strength < 0) strength_out_of_range("low-rank", "0 or more", input.strength);
   for (Index i = 0; i < model.config().layers; ++i)
     for (Matrix* matrix : model.matrices(i)) {
       const Index rank = std::min({kUpdateRank, matrix->rows(), matrix->cols()});
       Matrix b(matrix->rows(), rank), a(rank, matrix->cols()), update(matrix->rows(), matrix->cols());
       for (Matrix* factor : {&b, &a})
-        for (float& x : all_of(*factor)) x = static_cast<float>(input.random.normal());
+        for (float& x : values_of(*factor)) x = static_cast<float>(input.random.normal());
       for (Index r = 0; r < update.rows(); ++r)
         for (Index k = 0; k < rank; ++k)
           for (Index c = 0; c < update.cols(); ++c) update(r, c) += b(r, k) * a(k, c);
-      const double size = squares(all_of(update));
+      const double size = squares(values_of(update));
       if (!(size > 0)) continue;
-      const auto scale = static_cast<float>(input.strength * std::sqrt(squares(all_of(*matrix)) / size));
+      const auto scale = static_cast<float>(input.strength * std::sqrt(squares(values_of(*matrix)) / size));
       for (Index k = 0; k < matrix->rows() * matrix->cols(); ++k)
         matrix->data()[k] += scale * update.data()[k];
     }
@@ -146,7 +152,7 @@ void prune_neurons(EditableModel& model, const AttackInput& input) {
   const Index neurons = model.config().ffn_size;
   const auto kept = neurons - static_cast<Index>(input.strength * static_cast<double>(neurons));
   if (input.strength < 0 || kept < 1)
-    out_of_range("prune-neurons", "a share from 0 to below 1", input.strength);
+    strength_out_of_range("prune-neurons", "a share from 0 to below 1", input.strength);
   std::vector<std::vector<Index>> chosen;
   for (Index i = 0; i < model.config().layers; ++i) chosen.push_back(strongest_neurons(model, i, kept));
   for (Index i = 0; i < model.config().layers; ++i) {
@@ -169,16 +175,15 @@ void prune_neurons(EditableModel& model, const AttackInput& input) {
 }
 
 void add_embedding_noise(EditableModel& model, const AttackInput& input) {
-  if (input.strength < 0) out_of_range("embedding-noise", "0 or more", input.strength);
+  if (input.strength < 0) strength_out_of_range("embedding-noise", "0 or more", input.strength);
   Matrix& embedding = model.embedding();
-  const auto all = all_of(embedding);
+  const auto all = values_of(embedding);
   const double deviation = input.strength * std::sqrt(squares(all) / static_cast<double>(all.size()));
   for (float& x : all) x = static_cast<float>(static_cast<double>(x) + deviation * input.random.normal());
 }
 
 void replace_embedding(EditableModel& model, const AttackInput& input) {
-  if (input.strength < 0 || input.strength > 1)
-    out_of_range("embedding-replacement", "a share from 0 to 1", input.strength);
+  require_share("embedding-replacement", input.strength);
   Matrix& embedding = model.embedding();
   for (Index r = 0; r < embedding.rows(); ++r) {
     if (input.random.uniform() >= input.strength) continue;

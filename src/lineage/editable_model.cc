@@ -7,6 +7,7 @@
 #include "base/files.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/safetensors.h"
+#include "lineage/moved_tokens.h"
 #include "model/inspect.h"
 #include "model/tensor_plan.h"
 
@@ -202,6 +203,12 @@ Matrix* EditableModel::lm_head() {
   const auto head = tensors_.find(std::string(architecture().names.lm_head));
   return config_.tied_embeddings || head == tensors_.end() ? nullptr : &head->second;
 }
+Matrix* EditableModel::logit_bias() {
+  for (auto& [name, matrix] : tensors_)
+    if (matrix.rows() == 1 && matrix.cols() == config_.vocab_size && name.find("head") != std::string::npos)
+      return &matrix;
+  return nullptr;
+}
 
 std::vector<Matrix*> EditableModel::attention_readers(Index layer) {
   if (architecture().qkv != QkvLayout::kSeparate) return {value(layer).weight};
@@ -241,12 +248,37 @@ void EditableModel::set_ffn_size(Index neurons) {
   set_number(architecture().keys.ffn_size, neurons);
 }
 
-/// A tokenizer's file as it is to be written: tokenizer.json with an entry for every row that was added.
+std::vector<Index> EditableModel::movable_tokens() const {
+  return defectoscope::movable_tokens(source_, source_vocab_size_);
+}
+
+void EditableModel::move_tokens(const std::vector<Index>& places) {
+  const auto moved = [&](const Matrix& x, bool columns) {
+    Matrix out(x.rows(), x.cols());
+    for (Index i = 0; i < std::ssize(places); ++i) {
+      const Index to = places[static_cast<std::size_t>(i)];
+      if (columns)
+        out(0, to) = x(0, i);
+      else
+        std::ranges::copy(x.row(i), out.row(to).begin());
+    }
+    return out;
+  };
+  for (Matrix* table : {&embedding(), lm_head()})
+    if (table != nullptr) *table = moved(*table, false);
+  if (Matrix* bias = logit_bias()) *bias = moved(*bias, true);
+  if (token_places_.empty()) token_places_ = counting(0, source_vocab_size_);
+  for (Index& place : token_places_) place = places[static_cast<std::size_t>(place)];
+}
+
+/// A tokenizer's file as it is to be written: entries under their new ids, and in tokenizer.json one for
+/// every row that was added.
 std::string EditableModel::tokenizer_text(const std::string& file) const {
   std::string text = read_file(source_ / file);
+  if (!token_places_.empty()) text = with_moved_tokens(file, std::move(text), token_places_);
   const Index before = source_vocab_size_;
   if (file != "tokenizer.json" || config_.vocab_size <= before) return text;
-  auto json = nlohmann::ordered_json::parse(text);
+  auto json = nlohmann::json::parse(text);
   if (!json.contains("added_tokens") || !json["added_tokens"].is_array()) return text;
   for (Index id = before; id < config_.vocab_size; ++id)
     json["added_tokens"].push_back({{"id", id},
@@ -315,7 +347,8 @@ void EditableModel::write(const fs::path& folder) const {
         std::as_bytes(std::span(stored.data(), static_cast<std::size_t>(stored.rows() * stored.cols()))));
   }
   writer.commit();
-  for (const std::string& file : tokenizer_files_) write_file(folder / file, tokenizer_text(file));
+  for (const std::string& file : tokenizer_files_)
+    if (token_places_.empty() || !is_left_behind(file)) write_file(folder / file, tokenizer_text(file));
   nlohmann::ordered_json json = json_;
   for (const char* key : {"torch_dtype", "dtype"})
     if (json.contains(key)) json[key] = "float32";

@@ -25,6 +25,11 @@ class EditableModel {
   /// tokenizer.json, where there is one, when written.
   void set_vocab_size(Index entries);
   void set_ffn_size(Index neurons);
+  /// The entries that move_tokens() can move: movable_tokens() of the model's folder.
+  std::vector<Index> movable_tokens() const;
+  /// Entry i becomes entry places[i]: its rows of embedding and head and its bias of the logits, and when
+  /// written the tokenizer's files. `places` is a permutation of all rows that moves only movable_tokens().
+  void move_tokens(const std::vector<Index>& places);
 
   /// Rows of a weight, and of its bias where it has one, that a role owns: all, or those of a fused tensor.
   struct Part {
@@ -51,6 +56,7 @@ class EditableModel {
   Matrix& embedding();
   Matrix* position_embedding();  ///< null where there is none
   Matrix* lm_head();             ///< null where tied to the embedding
+  Matrix* logit_bias();          ///< [1, entries]; null where there is none
 
   /// Matrices that read what a norm gives: attention's, the FFN's. A fused tensor counts once.
   std::vector<Matrix*> attention_readers(Index layer), ffn_readers(Index layer);
@@ -76,6 +82,7 @@ class EditableModel {
 
   ModelConfig config_;
   Index source_vocab_size_ = 0;
+  std::vector<Index> token_places_;  ///< of the source's entries; empty: none has moved
   nlohmann::ordered_json json_;
   std::string prefix_;
   std::filesystem::path source_;

@@ -17,7 +17,8 @@ struct Bytes {
 /// What takes the place of $1, $2, ... in a statement; monostate is NULL.
 using Value = std::variant<std::monostate, Index, std::string, Bytes>;
 
-/// One line of an answer; columns count from 0, and are read as what they are. Views hold until the next line.
+/// One line of an answer; columns count from 0, and are read as what they are. Views hold until the next
+/// line.
 class Row {
  public:
   virtual ~Row() = default;
