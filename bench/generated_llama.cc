@@ -14,7 +14,7 @@ Model generated_llama(const LlamaShape& shape, DType dtype) {
   config.kv_heads = shape.kv_heads;
   config.head_dim = config.rotary_dim = shape.hidden_size / shape.heads;
   config.ffn_size = shape.ffn_size;
-  config.vocab_size = 512;
+  config.vocab_size = shape.vocab_size;
   config.max_positions = 4096;
   return {config,
           generated_checkpoint(llama_tensors(config.vocab_size, config.hidden_size, config.layers,

@@ -5,9 +5,9 @@
 namespace defectoscope {
 
 struct LlamaShape {
-  Index hidden_size = 4096, ffn_size = 11008, heads = 32, kv_heads = 32, layers = 2;
+  Index hidden_size = 4096, ffn_size = 11008, heads = 32, kv_heads = 32, layers = 2, vocab_size = 512;
 };
-/// A llama of generated weights in memory, 512 vocabulary entries, its context 4096 tokens.
+/// A llama of generated weights in memory, its context 4096 tokens.
 Model generated_llama(const LlamaShape& shape, DType dtype);
 
 }  // namespace defectoscope

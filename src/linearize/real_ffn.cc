@@ -8,13 +8,15 @@
 #include "linearize/activation.h"
 
 namespace defectoscope {
-namespace {
 
-/// What a norm did to one row: out = g ∘ hat + shift, hat = (x − mean) · scale.
+/// What a norm did to one row: out = g ∘ hat + shift, hat = (x − mean) · scale. Not in the anonymous
+/// namespace, since RealFfn::Forward, which others may name, has members of it.
 struct NormedRow {
   std::vector<double> hat;
   double scale = 1;
 };
+
+namespace {
 
 NormedRow normalize(const NormWeights& norm, const ModelConfig& config, std::span<const float> x,
                     std::span<float> out) {
