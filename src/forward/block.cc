@@ -60,11 +60,14 @@ Block::Block(const Model& model, Index layer_index, const TransformerOptions& op
   query_norm_ = std::move(weights.attention.query_norm);
   key_norm_ = std::move(weights.attention.key_norm);
 
-  const auto make = [&](Module module, const LinearWeights& linear) -> std::unique_ptr<Linear> {
-    if (!linear.weight.defined()) return nullptr;
-    return options.linear ? options.linear(layer_index, module, linear)
-                          : make_dense_linear(linear, options.compute);
+  const auto make_of = [&](Index expert) -> MakeLinear {
+    return [&, expert](Module module, const LinearWeights& linear) -> std::unique_ptr<Linear> {
+      if (!linear.weight.defined()) return nullptr;
+      return options.linear ? options.linear({layer_index, module, expert}, linear)
+                            : make_dense_linear(linear, options.compute);
+    };
   };
+  const MakeLinear make = make_of(ModuleId::kNoExpert);
   const AttentionWeights& attention = weights.attention;
   if (attention.latent.defined()) {
     latent_ = std::make_unique<LatentProjections>(config_, attention, make);
@@ -76,7 +79,7 @@ Block::Block(const Model& model, Index layer_index, const TransformerOptions& op
   output_ = make(Module::kAttentionOutput, attention.output);
   sinks_ = attention.sinks;
   if (weights.experts.defined())
-    experts_ = std::make_unique<ExpertLayer>(config_, weights.experts, make);
+    experts_ = std::make_unique<ExpertLayer>(config_, weights.experts, make_of);
   else
     ffn_ = std::make_unique<FeedForward>(weights.ffn, make);
 }
@@ -205,7 +208,8 @@ void Block::ffn(ConstMatrixView x, MatrixView y, Workspace& workspace) const {
   if (experts_)
     experts_->apply(input, y);
   else
-    ffn_->apply(config_, input, workspace.up(rows), ffn_->gated() ? workspace.gate(rows) : MatrixView{}, y);
+    ffn_->apply(config_, input, {}, workspace.up(rows), ffn_->gated() ? workspace.gate(rows) : MatrixView{},
+                y);
   if (output_norm_) apply_norm(config_, ffn_post_norm_, y, y);
 }
 

@@ -17,13 +17,16 @@ struct Chosen {
 
 }  // namespace
 
-ExpertLayer::ExpertLayer(const ModelConfig& config, const ExpertWeights& weights, const MakeLinear& make)
-    : config_(config),
-      router_(make(Module::kRouter, weights.router)),
-      shared_switch_(make(Module::kRouter, weights.shared_switch)),
-      selection_bias_(weights.selection_bias) {
-  for (const FfnWeights& expert : weights.experts) experts_.emplace_back(expert, make);
-  if (weights.shared.up.weight.defined()) shared_.emplace_back(weights.shared, make);
+ExpertLayer::ExpertLayer(const ModelConfig& config, const ExpertWeights& weights,
+                         const std::function<MakeLinear(Index expert)>& make_of)
+    : config_(config), selection_bias_(weights.selection_bias) {
+  const MakeLinear make = make_of(ModuleId::kNoExpert);
+  router_ = make(Module::kRouter, weights.router);
+  shared_switch_ = make(Module::kRouter, weights.shared_switch);
+  for (std::size_t e = 0; e < weights.experts.size(); ++e)
+    experts_.emplace_back(weights.experts[e], make_of(static_cast<Index>(e)));
+  if (weights.shared.up.weight.defined())
+    shared_.emplace_back(weights.shared, make_of(ModuleId::kSharedExpert));
 }
 
 void ExpertLayer::apply(ConstMatrixView x, MatrixView y) const {
@@ -66,7 +69,7 @@ void ExpertLayer::add_expert(const FeedForward& expert, ConstMatrixView x, std::
   Matrix states(count, x.cols()), up(count, ffn_size), gate(expert.gated() ? count : 0, ffn_size);
   for (Index i = 0; i < count; ++i)
     std::ranges::copy(x.row(rows[static_cast<std::size_t>(i)]), states.row(i).begin());
-  expert.apply(config_, states, up, gate, states);
+  expert.apply(config_, states, rows, up, gate, states);
   parallel_ranges(count, kRowTile, [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) {
       const auto weight = static_cast<float>(weights[static_cast<std::size_t>(i)]);

@@ -9,7 +9,9 @@ namespace defectoscope {
 /// A layer's experts: each token goes through those its router chooses, and through the shared one.
 class ExpertLayer {
  public:
-  ExpertLayer(const ModelConfig& config, const ExpertWeights& weights, const MakeLinear& make);
+  /// `make_of(expert)` builds the Linears of one expert; of ModuleId::kNoExpert the router's.
+  ExpertLayer(const ModelConfig& config, const ExpertWeights& weights,
+              const std::function<MakeLinear(Index expert)>& make_of);
 
   /// x [m, d] → y [m, d], which may be x: Σ weight · expert(x) + shared(x). Tokens are gathered expert by
   /// expert, so that each expert's matrices are read once; a token's sum runs over its experts in ascending

@@ -9,16 +9,16 @@ FeedForward::FeedForward(const FfnWeights& weights, const MakeLinear& make)
       up_(make(Module::kUp, weights.up)),
       down_(make(Module::kDown, weights.down)) {}
 
-void FeedForward::apply(const ModelConfig& config, ConstMatrixView x, MatrixView up, MatrixView gate,
-                        MatrixView y) const {
-  up_->apply(x, up);
+void FeedForward::apply(const ModelConfig& config, ConstMatrixView x, std::span<const Index> places,
+                        MatrixView up, MatrixView gate, MatrixView y) const {
+  up_->apply_at(x, places, up);
   if (gate_) {
-    gate_->apply(x, gate);
+    gate_->apply_at(x, places, gate);
     activate_gated(config, gate, up);
   } else {
     activate(config.activation, up);
   }
-  down_->apply(gate_ ? gate : up, y);
+  down_->apply_at(gate_ ? gate : up, places, y);
 }
 
 }  // namespace defectoscope

@@ -16,9 +16,10 @@ class FeedForward {
   FeedForward(const FfnWeights& weights, const MakeLinear& make);
 
   bool gated() const { return gate_ != nullptr; }
-  /// x [m, d] → y [m, d]; up and gate are buffers [m, ffn], gate unused where not gated. y may be x.
-  void apply(const ModelConfig& config, ConstMatrixView x, MatrixView up, MatrixView gate,
-             MatrixView y) const;
+  /// x [m, d] → y [m, d]; up and gate are buffers [m, ffn], gate unused where not gated. y may be x. `places`
+  /// as for Linear::apply_at.
+  void apply(const ModelConfig& config, ConstMatrixView x, std::span<const Index> places, MatrixView up,
+             MatrixView gate, MatrixView y) const;
 
  private:
   std::unique_ptr<Linear> gate_, up_, down_;

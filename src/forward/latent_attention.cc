@@ -11,10 +11,10 @@ LatentProjections::LatentProjections(const ModelConfig& config, const AttentionW
       kv_norm_(weights.latent.kv_norm),
       query_latent_(make(Module::kQueryLatent, weights.latent.query)),
       kv_latent_(make(Module::kKeyValueLatent, weights.latent.kv)),
-      key_position_(make(Module::kKeyValueLatent, weights.latent.key_position)),
-      query_(make(Module::kQuery, weights.query)),
-      key_(make(Module::kKey, weights.key)),
-      value_(make(Module::kValue, weights.value)) {}
+      key_position_(make(Module::kKeyPosition, weights.latent.key_position)),
+      query_(make(query_latent_ ? Module::kQueryExpand : Module::kQuery, weights.query)),
+      key_(make(Module::kKeyExpand, weights.key)),
+      value_(make(Module::kValueExpand, weights.value)) {}
 
 void LatentProjections::apply(ConstMatrixView x, MatrixView query, MatrixView key, MatrixView value) const {
   const Index rows = x.rows(), turned = config_.rotary_dim, plain = config_.head_dim - turned;

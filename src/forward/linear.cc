@@ -7,7 +7,7 @@ class DenseLinear final : public Linear {
  public:
   DenseLinear(const LinearWeights& weights, ComputeType compute) : weights_(weights), compute_(compute) {}
 
-  void apply(ConstMatrixView x, MatrixView y) const override {
+  void apply_at(ConstMatrixView x, std::span<const Index>, MatrixView y) const override {
     linear(weights_.weight, weights_.bias, x, y, compute_);
   }
 

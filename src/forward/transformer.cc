@@ -56,7 +56,7 @@ Transformer::Parts::Parts(const Model& opened, const TransformerOptions& chosen)
   head_norm = std::move(head.norm);
   if (!model.has_lm_head()) return;
   const LinearWeights last{model.lm_head(), std::move(head.bias)};
-  lm_head = options.linear ? options.linear(-1, Module::kLmHead, last) : dense(last);
+  lm_head = options.linear ? options.linear({-1, Module::kLmHead}, last) : dense(last);
 }
 
 std::shared_ptr<const Block> Transformer::Parts::block(Index layer_index) const {

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <span>
 #include <vector>
@@ -51,11 +53,14 @@ class Linear {
  public:
   virtual ~Linear() = default;
   /// x [m, in] → y [m, out], bias included.
-  virtual void apply(ConstMatrixView x, MatrixView y) const = 0;
+  void apply(ConstMatrixView x, MatrixView y) const { apply_at(x, {}, y); }
+  /// The same where x holds some of a pass's rows, as an expert's input does: row i is the pass's row
+  /// `places[i]`; places ascend. Empty: row i is row i.
+  virtual void apply_at(ConstMatrixView x, std::span<const Index> places, MatrixView y) const = 0;
 };
 
-/// The matmuls of a block, for LinearFactory. Layers with experts ask for kGate, kUp and kDown once an expert
-/// and once for the shared one; the weight's name tells them apart. MLA's kKey and kValue read the latent.
+/// The kinds of matmuls. In latent attention (MLA) a query that comes by way of a latent is kQueryLatent,
+/// then kQueryExpand.
 enum class Module {
   kQuery,
   kKey,
@@ -67,11 +72,23 @@ enum class Module {
   kLmHead,
   kRouter,       ///< and the switch of a shared expert
   kQueryLatent,  ///< MLA's projections to its latents
-  kKeyValueLatent
+  kKeyValueLatent,
+  kKeyPosition,  ///< and to the key's rotary part
+  kQueryExpand,  ///< MLA's projections from its latents
+  kKeyExpand,
+  kValueExpand
 };
-/// Builds the Linear of one module; the default is dense in the transformer's compute type. layer_index is
-/// 0-based, −1 for kLmHead.
-using LinearFactory = std::function<std::unique_ptr<Linear>(Index layer_index, Module, const LinearWeights&)>;
+/// One matmul of a model.
+struct ModuleId {
+  Index layer_index = 0;  ///< 0-based; −1 for kLmHead
+  Module module = Module::kQuery;
+  Index expert = kNoExpert;  ///< of kGate, kUp and kDown in a layer with experts: 0-based, or kSharedExpert
+
+  static constexpr Index kNoExpert = -1, kSharedExpert = std::numeric_limits<Index>::max();
+  auto operator<=>(const ModuleId&) const = default;
+};
+/// Builds the Linear of one module; the default is dense in the transformer's compute type.
+using LinearFactory = std::function<std::unique_ptr<Linear>(ModuleId, const LinearWeights&)>;
 
 /// The dense Linear, which a factory returns for what it leaves alone.
 std::unique_ptr<Linear> make_dense_linear(const LinearWeights& weights, ComputeType compute);

@@ -292,24 +292,23 @@ TEST(Gpt2Transformer, SequencesLongerThanLearnedPositionsAreRefused) {
 }
 
 TEST_F(LlamaTransformer, EveryMatmulGoesThroughTheFactory) {
-  std::vector<std::pair<Index, Module>> asked;
+  std::vector<ModuleId> asked;
   std::atomic<int> applied = 0;
   class Counting final : public Linear {
    public:
     Counting(std::unique_ptr<Linear> inner, std::atomic<int>& applied)
         : inner_(std::move(inner)), applied_(applied) {}
-    void apply(ConstMatrixView x, MatrixView y) const override {
+    void apply_at(ConstMatrixView x, std::span<const Index> places, MatrixView y) const override {
       ++applied_;
-      inner_->apply(x, y);
+      inner_->apply_at(x, places, y);
     }
 
    private:
     std::unique_ptr<Linear> inner_;
     std::atomic<int>& applied_;
   };
-  const auto factory = [&](Index layer, Module module,
-                           const LinearWeights& weights) -> std::unique_ptr<Linear> {
-    asked.emplace_back(layer, module);
+  const auto factory = [&](ModuleId id, const LinearWeights& weights) -> std::unique_ptr<Linear> {
+    asked.push_back(id);
     return std::make_unique<Counting>(make_dense_linear(weights, ComputeType::kF32), applied);
   };
   const Transformer counted(model_, {.linear = factory, .keep_layers = false});
@@ -319,8 +318,8 @@ TEST_F(LlamaTransformer, EveryMatmulGoesThroughTheFactory) {
   counted.logits(states, logits);
   EXPECT_EQ(applied, 3 * 7 + 1);
   EXPECT_EQ(asked.size(), 3u * 7 + 1);
-  EXPECT_EQ(std::count(asked.begin(), asked.end(), std::pair(Index{2}, Module::kDown)), 1);
-  EXPECT_EQ(std::count(asked.begin(), asked.end(), std::pair(Index{-1}, Module::kLmHead)), 1);
+  EXPECT_EQ(std::count(asked.begin(), asked.end(), ModuleId{2, Module::kDown}), 1);
+  EXPECT_EQ(std::count(asked.begin(), asked.end(), ModuleId{-1, Module::kLmHead}), 1);
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "quantize/activation_maxima.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "base/error.h"
@@ -15,16 +17,32 @@ class RecordingLinear final : public Linear {
   RecordingLinear(std::unique_ptr<Linear> dense, std::vector<float>& maxima)
       : dense_(std::move(dense)), maxima_(maxima) {}
 
-  void apply(ConstMatrixView x, MatrixView y) const override {
+  void apply_at(ConstMatrixView x, std::span<const Index> places, MatrixView y) const override {
     maxima_.resize(static_cast<std::size_t>(x.cols()));
     raise_column_maxima(x, maxima_);
-    dense_->apply(x, y);
+    dense_->apply_at(x, places, y);
   }
 
  private:
   std::unique_ptr<Linear> dense_;
   std::vector<float>& maxima_;
 };
+
+/// Of the matmuls that read the same input one is enough. MLA has a query only where it has no latent of it.
+bool records(Module module) {
+  switch (module) {
+    case Module::kQuery:
+    case Module::kKeyValueLatent:
+    case Module::kQueryExpand:
+    case Module::kKeyExpand:
+    case Module::kAttentionOutput:
+    case Module::kUp:
+    case Module::kDown:
+      return true;
+    default:
+      return false;
+  }
+}
 
 }  // namespace
 
@@ -33,28 +51,61 @@ const std::vector<float>* ActivationMaxima::find(ModuleId id) const {
   return found == channels_.end() || found->second.empty() ? nullptr : &found->second;
 }
 
-float ActivationMaxima::largest(ModuleId id) const { return max_abs(of(id)); }
+float ActivationMaxima::largest(ModuleId id) const {
+  if (id.expert == ModuleId::kNoExpert || find(id) != nullptr) return max_abs(of(id));
+  float most = 0;
+  for (auto other = channels_.lower_bound({id.layer_index, id.module, 0});
+       other != channels_.end() &&
+       other->first < ModuleId{id.layer_index, id.module, ModuleId::kSharedExpert};
+       ++other)
+    most = std::max(most, max_abs(other->second));
+  return most;
+}
 
 ModuleId ActivationMaxima::input_of(ModuleId id) {
-  if (id.module == Module::kKey || id.module == Module::kValue) return {id.layer_index, Module::kQuery};
-  if (id.module == Module::kGate) return {id.layer_index, Module::kUp};
-  return id;
+  switch (id.module) {
+    case Module::kKey:
+    case Module::kValue:
+    case Module::kQueryLatent:
+    case Module::kKeyValueLatent:
+    case Module::kKeyPosition:
+      return {id.layer_index, Module::kQuery};
+    case Module::kGate:
+    case Module::kUp:
+      return {id.layer_index, Module::kUp};
+    case Module::kValueExpand:
+      return {id.layer_index, Module::kKeyExpand};
+    default:
+      return id;
+  }
+}
+
+Index unmet_experts(const Model& model, const ActivationMaxima& maxima) {
+  return std::ranges::count_if(quantizable_modules(model), [&](ModuleId id) {
+    return id.module == Module::kDown && id.expert != ModuleId::kNoExpert && maxima.find(id) == nullptr;
+  });
+}
+
+std::string unmet_experts_note(const Model& model, const ActivationMaxima& maxima) {
+  const Index count = unmet_experts(model, maxima);
+  if (count == 0) return {};
+  return fmt::format(
+      "no token of the calibration text reached {} of the model's experts: their inputs' ranges are those of "
+      "the other experts of their layers",
+      count);
 }
 
 TransformerOptions recording_options(ActivationMaxima& maxima, ComputeType compute) {
   return {.compute = compute,
-          .linear = [&maxima, compute](Index layer_index, Module module,
-                                       const LinearWeights& weights) -> std::unique_ptr<Linear> {
+          .linear = [&maxima, compute](ModuleId id, const LinearWeights& weights) -> std::unique_ptr<Linear> {
             auto dense = make_dense_linear(weights, compute);
-            const ModuleId id{layer_index, module};
-            if (module == Module::kLmHead || ActivationMaxima::input_of(id) != id) return dense;
+            if (!records(id.module)) return dense;
             return std::make_unique<RecordingLinear>(std::move(dense), maxima.entry(id));
           }};
 }
 
 ActivationMaxima calibrate(const Model& model, std::span<const std::int32_t> tokens, WindowOptions options,
                            ComputeType compute) {
-  check_quantizable(model);
   const auto count = static_cast<Index>(tokens.size());
   if (count < kFewestCalibrationTokens)
     throw_bad_input({.what = "the calibration text is too short to give the inputs' ranges",

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "forward/text_windows.h"
@@ -10,23 +11,30 @@
 namespace defectoscope {
 
 /// What calibration saw of every matmul's input: the largest magnitude of each channel. Matmuls that read the
-/// same input (query, key, value; gate, up) share an entry.
+/// same input share an entry: query, key, value (and MLA's projections to its latents); gate and up, of all
+/// experts of a layer, since every token's input may reach any of them; MLA's key and value.
 class ActivationMaxima {
  public:
   /// [inputs of the matmul]
   const std::vector<float>& of(ModuleId id) const { return channels_.at(input_of(id)); }
   /// nullptr where nothing was recorded.
   const std::vector<float>* find(ModuleId id) const;
-  /// Of the whole input.
+  /// Of the whole input. Where no token reached an expert, of what reached the other experts of its layer.
   float largest(ModuleId id) const;
   std::vector<float>& entry(ModuleId id) { return channels_[input_of(id)]; }
 
-  /// The first of the matmuls that read the same input: query for key and value, up for gate.
+  /// The one that stands for all matmuls that read the same input: query for key and value, up (of no expert)
+  /// for gate.
   static ModuleId input_of(ModuleId id);
 
  private:
   std::map<ModuleId, std::vector<float>> channels_;
 };
+
+/// Experts whose down projection got no input.
+Index unmet_experts(const Model& model, const ActivationMaxima& maxima);
+/// A sentence about them for whom it concerns; empty where there are none.
+std::string unmet_experts_note(const Model& model, const ActivationMaxima& maxima);
 
 /// Of a transformer whose dense matmuls record their inputs into `maxima`, which must outlive it.
 TransformerOptions recording_options(ActivationMaxima& maxima, ComputeType compute);

@@ -31,14 +31,15 @@ class MeasuringLinear final : public Linear {
         special_(special),
         sums_(sums) {}
 
-  void apply(ConstMatrixView x, MatrixView y) const override {
-    dense_->apply(x, y);
+  void apply_at(ConstMatrixView x, std::span<const Index> places, MatrixView y) const override {
     Matrix other(y.rows(), y.cols());
-    quantized_->apply(x, other);
+    quantized_->apply_at(x, places, other);
+    dense_->apply_at(x, places, y);
     for (Index r = 0; r < y.rows(); ++r) {
       const float most = max_abs(x.row(r));
       sums_.input_max = std::max(sums_.input_max, most);
-      if (r % window_ >= special_) sums_.ordinary_max = std::max(sums_.ordinary_max, most);
+      const Index place = places.empty() ? r : places[static_cast<std::size_t>(r)];
+      if (place % window_ >= special_) sums_.ordinary_max = std::max(sums_.ordinary_max, most);
       double error = 0;
       for (Index c = 0; c < y.cols(); ++c) {
         const double difference = double{other(r, c)} - double{y(r, c)};
@@ -64,18 +65,16 @@ class Meter {
   Meter(const Model& model, const QuantizedModelOptions& options, bool keep_layers) : model_(model) {
     const LinearFactory quantize = quantized(model, options).linear;
     transformer_ = std::make_unique<Transformer>(
-        model,
-        TransformerOptions{
-            .compute = options.compute,
-            .linear = [this, quantize, options](Index layer, Module module,
-                                                const LinearWeights& weights) -> std::unique_ptr<Linear> {
-              auto dense = make_dense_linear(weights, options.compute);
-              const ModuleId id{layer, module};
-              if (module == Module::kLmHead || options.skipped.contains(id)) return dense;
-              return std::make_unique<MeasuringLinear>(std::move(dense), quantize(layer, module, weights),
-                                                       options.window, special_, sums_[id]);
-            },
-            .keep_layers = keep_layers});
+        model, TransformerOptions{
+                   .compute = options.compute,
+                   .linear = [this, quantize, options](
+                                 ModuleId id, const LinearWeights& weights) -> std::unique_ptr<Linear> {
+                     auto dense = make_dense_linear(weights, options.compute);
+                     if (!is_quantizable(id.module) || options.skipped.contains(id)) return dense;
+                     return std::make_unique<MeasuringLinear>(std::move(dense), quantize(id, weights),
+                                                              options.window, special_, sums_[id]);
+                   },
+                   .keep_layers = keep_layers});
   }
 
   const Transformer& transformer() const { return *transformer_; }
@@ -87,7 +86,7 @@ class Meter {
       if (found == sums_.end()) continue;
       const Sums& sums = found->second;
       const double mean = sums.rows == 0 ? 0 : sums.ratio / static_cast<double>(sums.rows);
-      damage.push_back({id, std::sqrt(mean), sums.input_max, sums.ordinary_max});
+      damage.push_back({id, std::sqrt(mean), sums.input_max, sums.ordinary_max, sums.rows});
     }
     return damage;
   }

@@ -16,7 +16,8 @@ struct ModuleDamage {
   double relative_error = 0;  ///< root mean over tokens of ‖Δy‖² / ‖y‖²
   double input_max = 0;       ///< over all tokens: what the step comes from
   double ordinary_max =
-      0;  ///< over ordinary tokens alone; equal to input_max where none was known as special
+      0;           ///< over ordinary tokens alone; equal to input_max where none was known as special
+  Index rows = 0;  ///< inputs it was measured on; 0 for an expert that no token reached
 };
 
 /// Measured on a text: one pass of the unquantized model, every matmul beside its quantized self. In the

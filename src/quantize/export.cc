@@ -15,6 +15,7 @@
 #include "kernels/convert.h"
 #include "kernels/gemm_int8.h"
 #include "kernels/quantize.h"
+#include "quantize/recipe_modules.h"
 
 namespace defectoscope {
 namespace {
@@ -60,16 +61,20 @@ void check_method(const QuantMethod& method) {
 }
 
 void check_model(const Model& model) {
-  const auto refuse = [&](const std::string& got) {
+  const auto refuse = [&](const std::string& got,
+                          const char* hint = "compressed-tensors knows no other kind") {
     throw Error(ErrorKind::kUsage, {.what = "this model cannot be exported",
                                     .file = model.folder().string(),
                                     .expected = "a Hugging Face folder whose matrices are torch.nn.Linear's",
                                     .got = got,
-                                    .hint = "compressed-tensors knows no other kind"});
+                                    .hint = hint});
   };
   std::error_code none;
   if (!fs::is_regular_file(model.folder() / "config.json", none)) refuse("no config.json beside the weights");
   if (model.config().architecture->transposed_weights) refuse("transposed matrices (Conv1D)");
+  if (has_packed_experts(model))
+    refuse("all experts of a layer in one tensor",
+           "compressed-tensors quantizes matrices: save the model with one an expert, as most are published");
 }
 
 /// Steps of every stored matrix that is quantized, by the tensor's name; the others' paths go to `ignored`.
@@ -79,9 +84,10 @@ std::map<std::string, Steps> steps_of(const Model& model, const QuantMethod& met
   const int limit = integer_limit(kExportBits);
   std::map<std::string, Steps> all;
   for (const ModuleId id : quantizable_modules(model)) {
-    const std::string path = module_path(model, id), name = path + ".weight";
+    const std::string name = weight_tensor(model, id);
     if (method.skipped.contains(id)) {
-      if (std::ranges::find(ignored, path) == ignored.end()) ignored.push_back(path);
+      for (const std::string& path : module_names(model, id))
+        if (std::ranges::find(ignored, path) == ignored.end()) ignored.push_back(path);
       continue;
     }
     if (all.contains(name)) continue;  // parts of a fused matrix
@@ -184,13 +190,14 @@ void export_compressed_tensors(const Model& model, const QuantMethod& method, co
   const Model* used = &model;
   if (method.smooth) {
     smoothed = smooth(model, *maxima, method.alpha);
-    own_maxima = smoothed_maxima(model, *maxima, smoothed.groups);
+    own_maxima = smoothed_maxima(*maxima, smoothed.groups);
     used = smoothed.model.get();
     maxima = &own_maxima;
   }
   std::vector<std::string> ignored;
   const std::map<std::string, Steps> steps = steps_of(*used, method, maxima, ignored);
-  ignored.emplace_back("lm_head");
+  for (const ListedModule& module : listed_modules(module_shape(model)))
+    if (module.is_head || module.is_router) ignored.push_back(module.name);
 
   const Checkpoint& checkpoint = used->checkpoint();
   const auto last = std::make_shared<LastTensor>(checkpoint);

@@ -80,7 +80,7 @@ TEST_F(Export, OurReaderGivesTheSameLogitsBack) {
     const Model back = Model::open(folder_);
     // Integers times steps are fixed points of the rounding: quantizing what was read changes nothing.
     ActivationMaxima maxima = maxima_;
-    if (method.smooth) maxima = smoothed_maxima(model_, maxima_, smooth(model_, maxima_, 0.5).groups);
+    if (method.smooth) maxima = smoothed_maxima(maxima_, smooth(model_, maxima_, 0.5).groups);
     QuantMethod again = method;
     again.smooth = false;
     const QuantizedModel read(back, again, &maxima, 32, ComputeType::kF32);

@@ -9,8 +9,16 @@
 
 namespace defectoscope {
 
-InputSteps input_steps(ConstMatrixView x, const QuantScheme& scheme, const QuantizedLinearOptions& options,
-                       int levels) {
+Index rows_of_window(Index begin, Index rows, std::span<const Index> places, Index window) {
+  if (window <= 0) return rows - begin;
+  if (places.empty()) return std::min(window, rows - begin);
+  const auto own = places.subspan(static_cast<std::size_t>(begin));
+  const Index next = (own.front() / window + 1) * window;  // the next window's first row in the pass
+  return std::ranges::lower_bound(own, next) - own.begin();
+}
+
+InputSteps input_steps(ConstMatrixView x, std::span<const Index> places, const QuantScheme& scheme,
+                       const QuantizedLinearOptions& options, int levels) {
   InputSteps result;
   std::vector<float>& steps = result.steps;
   steps.resize(static_cast<std::size_t>(x.rows()));
@@ -25,9 +33,10 @@ InputSteps input_steps(ConstMatrixView x, const QuantScheme& scheme, const Quant
   if (scheme.static_activations) {
     std::ranges::fill(steps, options.input_max);
   } else if (scheme.activations == Granularity::kTensor) {
-    const auto window = static_cast<std::size_t>(options.window > 0 ? options.window : x.rows());
-    for (std::size_t begin = 0; begin < steps.size(); begin += window) {
-      const auto part = std::span(steps).subspan(begin, std::min(window, steps.size() - begin));
+    for (Index begin = 0, count = 0; begin < x.rows(); begin += count) {
+      count = rows_of_window(begin, x.rows(), places, options.window);
+      const auto part =
+          std::span(steps).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(count));
       std::ranges::fill(part, *std::ranges::max_element(part));
     }
   }

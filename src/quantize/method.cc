@@ -51,10 +51,14 @@ QuantizedModel::QuantizedModel(const Model& model, const QuantMethod& method, co
   if (method.smooth) {
     if (maxima == nullptr) throw Error(ErrorKind::kUsage, "SmoothQuant needs a calibration text");
     smoothed_ = smooth(model, *maxima, method.alpha);
-    smoothed_maxima_ = smoothed_maxima(model, *maxima, smoothed_.groups);
+    smoothed_maxima_ = smoothed_maxima(*maxima, smoothed_.groups);
     options.maxima = &smoothed_maxima_;
     used = smoothed_.model.get();
   }
+  notes_ = smoothed_.notes;
+  if (method.scheme.static_activations && maxima != nullptr)
+    if (std::string note = unmet_experts_note(model, *maxima); !note.empty())
+      notes_.push_back(std::move(note));
   transformer_ = std::make_unique<Transformer>(*used, quantized(*used, options));
 }
 

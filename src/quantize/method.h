@@ -35,12 +35,13 @@ class QuantizedModel {
   const Transformer& transformer() const { return *transformer_; }
   /// Of the weights as the method would store them.
   Index bytes() const { return bytes_; }
-  const std::vector<std::string>& notes() const { return smoothed_.notes; }
+  const std::vector<std::string>& notes() const { return notes_; }
 
  private:
   SmoothedModel smoothed_;
   ActivationMaxima smoothed_maxima_;
   std::unique_ptr<Transformer> transformer_;
+  std::vector<std::string> notes_;
   Index bytes_ = 0;
 };
 

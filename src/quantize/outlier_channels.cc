@@ -46,10 +46,9 @@ OutlierChannels channels_of(ModuleId id, const std::vector<float>& maxima) {
 
 std::vector<OutlierChannels> outlier_channels(const Model& model, const ActivationMaxima& maxima) {
   const ModelConfig& config = model.config();
-  const Module attention = config.architecture->latent_attention ? Module::kKeyValueLatent : Module::kQuery;
   std::vector<OutlierChannels> results;
   for (Index layer = 0; layer < config.layers; ++layer)
-    for (const Module module : {attention, Module::kAttentionOutput, Module::kUp, Module::kDown}) {
+    for (const Module module : {Module::kQuery, Module::kAttentionOutput, Module::kUp, Module::kDown}) {
       if (module == Module::kDown && config.experts.in_layer(layer)) continue;
       const ModuleId id{layer, module};
       if (const auto* channels = maxima.find(id)) results.push_back(channels_of(id, *channels));

@@ -5,6 +5,7 @@
 
 #include "base/parallel.h"
 #include "kernels/quantize.h"
+#include "quantize/input_steps.h"
 
 namespace defectoscope {
 namespace {
@@ -21,10 +22,9 @@ class OutlierLinear final : public Linear {
     rest_ = make_quantized_linear(weights, rest, options);
   }
 
-  void apply(ConstMatrixView x, MatrixView y) const override {
-    const Index window = window_ > 0 ? window_ : x.rows();
-    for (Index begin = 0; begin < x.rows(); begin += window) {
-      const Index count = std::min(window, x.rows() - begin);
+  void apply_at(ConstMatrixView x, std::span<const Index> places, MatrixView y) const override {
+    for (Index begin = 0, count = 0; begin < x.rows(); begin += count) {
+      count = rows_of_window(begin, x.rows(), places, window_);
       apply_window(x.block_rows(begin, count), y.block_rows(begin, count));
     }
   }

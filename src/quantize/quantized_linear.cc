@@ -18,9 +18,9 @@ class IntegerLinear final : public Linear {
                                 scheme.weights == Granularity::kChannel, options.weight_max)),
         bias_(weights.bias) {}
 
-  void apply(ConstMatrixView x, MatrixView y) const override {
+  void apply_at(ConstMatrixView x, std::span<const Index> places, MatrixView y) const override {
     const int limit = integer_limit(scheme_.activation_bits);
-    InputSteps input = input_steps(x, scheme_, options_, limit);
+    InputSteps input = input_steps(x, places, scheme_, options_, limit);
     linear_int8(weight_, bias_, quantize_rows(x, std::move(input.steps), limit), y);
     break_rows(input.broken, y);
   }

@@ -9,9 +9,9 @@ namespace defectoscope {
 
 /// What a quantized matmul needs to know beyond its weights.
 struct QuantizedLinearOptions {
-  /// Rows of a call that one window's input holds: a step of Granularity::kTensor is over so many rows, and
-  /// the rows a call begins with are a window's first. 0: a call is one window. What shares a pass then does
-  /// not change results.
+  /// Rows of a pass that one window's input holds, the pass's first being a window's first: a step of
+  /// Granularity::kTensor is over those of a call's rows that stand in one window (Linear::apply_at). 0: a
+  /// call is one window. What shares a pass then does not change results.
   Index window = 0;
   float weight_max = 0;  ///< max|W| of the stored matrix that the weights are a part of; 0: their own
   float input_max = 0;   ///< of calibration, for static activations

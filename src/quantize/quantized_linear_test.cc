@@ -77,7 +77,7 @@ TEST(QuantizedLinear, RoundToNearestIsPyTorchsToTheInteger) {
     const Int8Weight weight = quantize_weight(golden.linear().weight, 127, per_output);
     EXPECT_EQ(weight.steps, golden.floats(name + "w_step"));
     EXPECT_EQ(to_vector(weight.integers), golden.integers(name + "w"));
-    const InputSteps steps = input_steps(x, scheme, {}, 127);
+    const InputSteps steps = input_steps(x, {}, scheme, {}, 127);
     const std::vector<float> expected = golden.floats(name + "x_step");
     for (std::size_t r = 0; r < steps.steps.size(); ++r)
       EXPECT_EQ(steps.steps[r], expected[expected.size() == 1 ? 0 : r]);
@@ -125,7 +125,7 @@ TEST(QuantizedLinear, SmoothQuantIsPyTorchsToTheInteger) {
     rms_norm(x, folded, 1e-5, normed);
     const LinearWeights linear{make_weight_matrix(scaled), golden.floats("bias")};
     EXPECT_EQ(to_vector(quantize_weight(linear.weight, 127, false).integers), golden.integers(name + "w"));
-    const InputSteps steps = input_steps(normed, rtn_scheme(), {}, 127);
+    const InputSteps steps = input_steps(normed, {}, rtn_scheme(), {}, 127);
     EXPECT_EQ(to_vector(quantize_rows(normed, steps.steps, 127).integers), golden.integers(name + "x"));
     expect_near(testing::to_vector(applied(linear, rtn_scheme(), normed)), golden.floats(name + "y"), 1e-6);
   }

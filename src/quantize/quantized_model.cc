@@ -22,15 +22,15 @@ class FusedMaxima {
 
   /// 0 where the module's matrix is stored alone.
   float of(ModuleId id) {
-    if (!is_fused(model_, id.module)) return 0;
+    const std::vector<Module> parts = stored_together(model_, id);
+    if (parts.size() == 1) return 0;
     const std::lock_guard lock(mutex_);
-    const bool qkv = id.module != Module::kGate && id.module != Module::kUp;
-    const auto [place, added] = known_.try_emplace({id.layer_index, qkv}, 0.0f);
+    const auto [place, added] = known_.try_emplace({id.layer_index, parts.front(), id.expert}, 0.0f);
     if (added) {
       const LayerWeights layer = model_.layer(id.layer_index);
-      for (const Module part : qkv ? std::vector{Module::kQuery, Module::kKey, Module::kValue}
-                                   : std::vector{Module::kGate, Module::kUp})
-        place->second = std::max(place->second, weight_max(weights_of(layer, part).weight));
+      for (const Module part : parts)
+        place->second =
+            std::max(place->second, weight_max(weights_of(layer, {id.layer_index, part, id.expert}).weight));
     }
     return place->second;
   }
@@ -38,21 +38,18 @@ class FusedMaxima {
  private:
   const Model& model_;
   std::mutex mutex_;
-  std::map<std::pair<Index, bool>, float> known_;
+  std::map<ModuleId, float> known_;  ///< by the first of the parts
 };
 
 }  // namespace
 
 TransformerOptions quantized(const Model& model, const QuantizedModelOptions& options) {
   check_scheme(options.scheme);
-  check_quantizable(model);
   if (options.scheme.static_activations && options.maxima == nullptr)
     throw Error(ErrorKind::kUsage, "static activation steps need a calibration text");
   const auto fused = std::make_shared<FusedMaxima>(model);
-  return {.compute = options.compute,
-          .linear = [options, fused](Index layer_index, Module module, const LinearWeights& weights) {
-            const ModuleId id{layer_index, module};
-            if (module == Module::kLmHead || options.skipped.contains(id))
+  return {.compute = options.compute, .linear = [options, fused](ModuleId id, const LinearWeights& weights) {
+            if (!is_quantizable(id.module) || options.skipped.contains(id))
               return make_dense_linear(weights, options.compute);
             QuantizedLinearOptions own{.window = options.window, .compute = options.compute};
             if (options.scheme.weights == Granularity::kTensor) own.weight_max = fused->of(id);
@@ -99,7 +96,7 @@ Index model_bytes(const Model& model, const QuantScheme& scheme, const ModuleSet
   for (const ModuleId id : quantizable_modules(model)) {
     if (skipped.contains(id)) continue;
     if (id.layer_index != layer_index) layer = model.layer(layer_index = id.layer_index);
-    const WeightMatrix& weight = weights_of(layer, id.module).weight;
+    const WeightMatrix& weight = weights_of(layer, id).weight;
     const Index stored = dtype_size(weight.dtype);
     bytes += quantized_bytes(scheme, weight.rows, weight.cols, stored) - weight.rows * weight.cols * stored;
   }

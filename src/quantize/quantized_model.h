@@ -14,10 +14,11 @@ struct QuantizedModelOptions {
   ComputeType compute = ComputeType::kF32;   ///< of what is left
 };
 
-/// Options of a Transformer over `model` whose matmuls are quantized, all but the skipped ones and the LM
-/// head; embeddings, norms and attention stay as they are. Where the checkpoint stores query, key and value
-/// (or gate and up) as one matrix, they share that matrix's step. `model` and the maxima must outlive the
-/// Transformer. Throws Error(kUsage) as check_scheme does, and on static activations without maxima.
+/// Options of a Transformer over `model` whose matmuls are quantized, all but the skipped ones, routers and
+/// the LM head; embeddings, norms and attention stay as they are. An expert's input is what its tokens of a
+/// window give, and has its own step. Where the checkpoint stores query, key and value (or gate and up) as
+/// one matrix, they share that matrix's step. `model` and the maxima must outlive the Transformer. Throws
+/// Error(kUsage) as check_scheme does, and on static activations without maxima.
 TransformerOptions quantized(const Model& model, const QuantizedModelOptions& options);
 
 /// Throws Error(kBadInput) where a matmul's weights are quantized already, as the checkpoint or its

@@ -42,13 +42,13 @@ class SimulatedLinear final : public Linear {
                                            weights.weight.name);
   }
 
-  void apply(ConstMatrixView x, MatrixView y) const override {
+  void apply_at(ConstMatrixView x, std::span<const Index> places, MatrixView y) const override {
     if (scheme_.activation_bits == kUnquantizedBits) {
       linear(weights_.weight, weights_.bias, x, y, options_.compute);
       return;
     }
     const int bits = scheme_.activation_bits;
-    const InputSteps input = input_steps(x, scheme_, options_, levels(scheme_, bits));
+    const InputSteps input = input_steps(x, places, scheme_, options_, levels(scheme_, bits));
     Matrix rounded(x.rows(), x.cols());
     parallel_ranges(x.rows(), 16, [&](Index begin, Index end) {
       for (Index r = begin; r < end; ++r) {

@@ -66,12 +66,13 @@ class SmoothedCheckpoint final : public Checkpoint {
         break;
       case Change::Kind::kColumns:
       case Change::Kind::kRows: {
-        const Index cols = shape[1];
-        parallel_ranges(shape[0], 64, [&](Index begin, Index end) {
+        // A tensor of all experts has their matrices one after the other.
+        const Index cols = shape.back(), inputs = std::ssize(factors);
+        parallel_ranges(std::ssize(values) / cols, 64, [&](Index begin, Index end) {
           for (Index r = begin; r < end; ++r)
             for (Index c = 0; c < cols; ++c)
               values[static_cast<std::size_t>(r * cols + c)] *=
-                  factors[static_cast<std::size_t>(change.kind == Change::Kind::kRows ? r : c)];
+                  factors[static_cast<std::size_t>(change.kind == Change::Kind::kRows ? r % inputs : c)];
         });
         break;
       }
@@ -84,12 +85,12 @@ class SmoothedCheckpoint final : public Checkpoint {
 };
 
 /// max|W_j| over the rows of all of a group's matrices.
-std::vector<float> column_maxima(const LayerWeights& layer, const std::vector<Module>& modules,
+std::vector<float> column_maxima(const LayerWeights& layer, const std::vector<ModuleId>& modules,
                                  Index inputs) {
   std::vector<float> maxima(static_cast<std::size_t>(inputs));
   Matrix rows(64, inputs);
-  for (const Module module : modules) {
-    const WeightMatrix& weight = weights_of(layer, module).weight;
+  for (const ModuleId id : modules) {
+    const WeightMatrix& weight = weights_of(layer, id).weight;
     for (Index first = 0; first < weight.rows; first += rows.rows()) {
       const Index count = std::min(rows.rows(), weight.rows - first);
       widen_rows(weight, first, count, rows.data(), inputs);
@@ -99,21 +100,34 @@ std::vector<float> column_maxima(const LayerWeights& layer, const std::vector<Mo
   return maxima;
 }
 
-/// The groups of a layer, without factors, each with the pattern of its norm.
-struct GroupShape {
-  std::vector<Module> modules;
-  std::string_view norm;
-};
-std::vector<GroupShape> group_shapes(const ArchitectureSpec& row) {
-  const std::vector<Module> attention = {Module::kQuery, Module::kKey, Module::kValue};
-  const std::vector<Module> ffn =
-      row.ffn == FfnForm::kPlain ? std::vector{Module::kUp} : std::vector{Module::kGate, Module::kUp};
-  if (row.residual == ResidualForm::kParallelShared) {
-    std::vector<Module> all = attention;
-    all.insert(all.end(), ffn.begin(), ffn.end());
-    return {{all, row.names.attention_norm}};
+/// The pattern of the norm that gives this input; empty where no norm does.
+std::string_view norm_before(const ArchitectureSpec& row, Module input) {
+  switch (input) {
+    case Module::kQuery:
+      return row.names.attention_norm;
+    case Module::kUp:
+      return row.residual == ResidualForm::kParallelShared ? row.names.attention_norm : row.names.ffn_norm;
+    case Module::kQueryExpand:
+      return row.names.query_latent_norm;
+    case Module::kKeyExpand:
+      return row.names.kv_latent_norm;
+    default:
+      return {};
   }
-  return {{attention, row.names.attention_norm}, {ffn, row.names.ffn_norm}};
+}
+
+/// The groups of a layer, without factors, by the pattern of their norm.
+std::vector<std::pair<std::string_view, SmoothedGroup>> groups_of(const Model& model, Index layer_index) {
+  std::vector<std::pair<std::string_view, SmoothedGroup>> groups;
+  for (const ModuleId id : quantizable_modules(model, layer_index)) {
+    const std::string_view norm =
+        norm_before(*model.config().architecture, ActivationMaxima::input_of(id).module);
+    if (norm.empty()) continue;
+    auto place = std::ranges::find(groups, norm, &std::pair<std::string_view, SmoothedGroup>::first);
+    if (place == groups.end()) place = groups.insert(place, {norm, SmoothedGroup{}});
+    place->second.modules.push_back(id);
+  }
+  return groups;
 }
 
 }  // namespace
@@ -145,18 +159,21 @@ SmoothedModel smooth(const Model& model, const ActivationMaxima& maxima, double 
         row.name));
   for (Index layer_index = 0; has_norms && layer_index < model.config().layers; ++layer_index) {
     const LayerWeights layer = model.layer(layer_index);
-    for (const GroupShape& shape : group_shapes(row)) {
-      const std::vector<float>& inputs = maxima.of({layer_index, shape.modules.front()});
-      SmoothedGroup group{layer_index, shape.modules, {}};
+    for (auto& [pattern, group] : groups_of(model, layer_index)) {
+      const std::vector<float>& inputs = maxima.of(group.modules.front());
       group.factors = smoothing_factors(
-          inputs, column_maxima(layer, shape.modules, static_cast<Index>(inputs.size())), alpha);
+          inputs, column_maxima(layer, group.modules, static_cast<Index>(inputs.size())), alpha);
       const auto factors = std::make_shared<const std::vector<float>>(group.factors);
-      const std::string norm = tensor_name(prefix, shape.norm, layer_index);
+      const std::string norm = tensor_name(prefix, pattern, layer_index);
       changes[norm] = {Change::Kind::kGain, factors};
       changes[bias_name(norm)] = {Change::Kind::kShift, factors};
-      for (const Module module : shape.modules)
-        changes[module_path(model, {layer_index, module}) + ".weight"] = {
-            row.transposed_weights ? Change::Kind::kRows : Change::Kind::kColumns, factors};
+      for (const ModuleId id : group.modules) {
+        changes[weight_tensor(model, id)] = {
+            stores_inputs_first(model, id) ? Change::Kind::kRows : Change::Kind::kColumns, factors};
+        if (id.expert != ModuleId::kNoExpert)
+          for (const std::string& router : router_tensors(model, layer_index))
+            changes[router] = {Change::Kind::kColumns, factors};
+      }
       result.groups.push_back(std::move(group));
     }
   }
@@ -168,18 +185,16 @@ SmoothedModel smooth(const Model& model, const ActivationMaxima& maxima, double 
   return result;
 }
 
-ActivationMaxima smoothed_maxima(const Model& model, const ActivationMaxima& maxima,
-                                 const std::vector<SmoothedGroup>& groups) {
-  ActivationMaxima result;
-  for (const ModuleId id : quantizable_modules(model))
-    if (ActivationMaxima::input_of(id) == id) result.entry(id) = maxima.of(id);
-  for (const SmoothedGroup& group : groups)
-    for (const Module module : group.modules) {
-      const ModuleId id{group.layer_index, module};
-      if (ActivationMaxima::input_of(id) != id) continue;
-      std::vector<float>& channels = result.entry(id);
+ActivationMaxima smoothed_maxima(const ActivationMaxima& maxima, const std::vector<SmoothedGroup>& groups) {
+  ActivationMaxima result = maxima;
+  for (const SmoothedGroup& group : groups) {
+    ModuleSet inputs;
+    for (const ModuleId id : group.modules) inputs.insert(ActivationMaxima::input_of(id));
+    for (const ModuleId input : inputs) {
+      std::vector<float>& channels = result.entry(input);
       for (std::size_t j = 0; j < channels.size(); ++j) channels[j] /= group.factors[j];
     }
+  }
   return result;
 }
 

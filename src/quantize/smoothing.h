@@ -15,16 +15,17 @@ namespace defectoscope {
 std::vector<float> smoothing_factors(std::span<const float> input_maxima,
                                      std::span<const float> weight_maxima, double alpha);
 
-/// The matmuls of a layer that one norm feeds.
+/// The matmuls of a layer that one norm feeds: query, key, value (MLA: its projections to latents); gate and
+/// up, of all experts; MLA's projections from a latent; or all of the first two where they share a norm.
 struct SmoothedGroup {
-  Index layer_index = 0;
-  std::vector<Module> modules;  ///< query, key, value; gate, up; or all of them where they share a norm
-  std::vector<float> factors;   ///< [d]
+  std::vector<ModuleId> modules;
+  std::vector<float> factors;  ///< [inputs]
 };
 
 /// A model with SmoothQuant folded in: each norm's gain and shift divided by s, the columns of the matrices
-/// it feeds multiplied by it. Its outputs are the original's up to rounding; smoothed tensors are kept in
-/// f32.
+/// it feeds multiplied by it. A router and the switch of a shared expert read the same norm: their columns
+/// are multiplied too, so that they choose as before, but they have no say in s. Its outputs are the
+/// original's up to rounding; smoothed tensors are kept in f32.
 struct SmoothedModel {
   std::unique_ptr<const Model> model;  ///< borrows the original's checkpoint
   std::vector<SmoothedGroup> groups;
@@ -37,7 +38,6 @@ struct SmoothedModel {
 SmoothedModel smooth(const Model& model, const ActivationMaxima& maxima, double alpha);
 
 /// The maxima the smoothed model's inputs have: channel j's divided by s_j where the norm feeds it.
-ActivationMaxima smoothed_maxima(const Model& model, const ActivationMaxima& maxima,
-                                 const std::vector<SmoothedGroup>& groups);
+ActivationMaxima smoothed_maxima(const ActivationMaxima& maxima, const std::vector<SmoothedGroup>& groups);
 
 }  // namespace defectoscope

@@ -19,7 +19,7 @@ std::string record_name(const QuantMethod& method) {
   std::string name =
       fmt::format("{}-{}-{}-{}", method.name, scheme_text(method.scheme), method.smooth, method.alpha);
   for (const ModuleId id : method.skipped)
-    name += fmt::format("-{}.{}", id.layer_index, static_cast<int>(id.module));
+    name += fmt::format("-{}.{}.{}", id.layer_index, static_cast<int>(id.module), id.expert);
   return fmt::format("method-{:016x}", stream_of(name.c_str()));
 }
 
@@ -131,8 +131,10 @@ std::vector<ModuleOutcome> module_outcomes(const Model& model, const EvaluationT
     ModuleOutcome outcome{measured[i].id, module_path(model, measured[i].id), {}, measured[i], {}};
     if (!forecast.empty()) {
       outcome.forecast = forecast[i];
-      expected.push_back(forecast[i].relative_error);
-      found.push_back(measured[i].relative_error);
+      if (forecast[i].rows > 0 && measured[i].rows > 0) {
+        expected.push_back(forecast[i].relative_error);
+        found.push_back(measured[i].relative_error);
+      }
     }
     if (!alone.empty()) outcome.alone_kl = alone[i].mean_kl;
     outcomes.push_back(std::move(outcome));

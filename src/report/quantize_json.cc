@@ -4,10 +4,16 @@
 namespace defectoscope {
 namespace {
 
+Json expert(ModuleId id) {
+  if (id.expert == ModuleId::kNoExpert) return nullptr;
+  return id.expert == ModuleId::kSharedExpert ? Json("shared") : Json(id.expert);
+}
+
 Json skipped(const std::vector<ModuleId>& modules) {
   Json list = Json::array();
   for (const ModuleId id : modules)
-    list.push_back({{"layer", id.layer_index + 1}, {"module", module_name(id.module)}});
+    list.push_back(
+        {{"layer", id.layer_index + 1}, {"module", module_name(id.module)}, {"expert", expert(id)}});
   return list;
 }
 
@@ -26,9 +32,10 @@ Json outcomes(const std::vector<MethodOutcome>& rows) {
 }
 
 Json damage(const ModuleDamage& found) {
-  return {{"relative_error", number(found.relative_error)},
-          {"input_max", number(found.input_max)},
-          {"ordinary_input_max", number(found.ordinary_max)}};
+  const auto met = [&](double value) { return found.rows > 0 ? number(value) : Json(nullptr); };
+  return {{"relative_error", met(found.relative_error)},
+          {"input_max", met(found.input_max)},
+          {"ordinary_input_max", met(found.ordinary_max)}};
 }
 
 Json modules(const std::vector<ModuleOutcome>& all) {
@@ -36,6 +43,7 @@ Json modules(const std::vector<ModuleOutcome>& all) {
   for (const ModuleOutcome& module : all)
     list.push_back({{"layer", module.id.layer_index + 1},
                     {"module", module_name(module.id.module)},
+                    {"expert", expert(module.id)},
                     {"path", module.path},
                     {"forecast", module.forecast ? damage(*module.forecast) : Json(nullptr)},
                     {"measured", damage(module.measured)},

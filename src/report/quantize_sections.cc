@@ -84,20 +84,22 @@ Chart damage_chart(const QuantizeStudy& study) {
   const ModuleOutcome* worst = &study.modules.front();
   for (const ModuleOutcome& module : study.modules) {
     if (module.measured.relative_error > worst->measured.relative_error) worst = &module;
+    if (module.forecast->rows == 0 || module.measured.rows == 0) continue;  // experts that nothing reached
     Series& series = kinds[module.id.module];
     series.name = module_name(module.id.module);
     series.x.push_back(kPercent * module.forecast->relative_error);
     series.y.push_back(kPercent * module.measured.relative_error);
-    series.labels.push_back(fmt::format("layer {}", module.id.layer_index + 1));
+    const std::string expert = expert_label(module.id);
+    series.labels.push_back(
+        fmt::format("layer {}{}{}", module.id.layer_index + 1, expert.empty() ? "" : ", ", expert));
   }
   for (auto& [module, series] : kinds) chart.series.push_back(std::move(series));
   chart.sentence = study.forecast_rank_correlation
                        ? fmt::format("Over {} matmuls the two orders agree at a rank correlation of {:.2f}; ",
                                      study.modules.size(), *study.forecast_rank_correlation)
                        : std::string("Too few matmuls to rank; ");
-  chart.sentence +=
-      fmt::format("the largest measured error is that of layer {}'s {}, {:.3g} %.", worst->id.layer_index + 1,
-                  module_name(worst->id.module), kPercent * worst->measured.relative_error);
+  chart.sentence += fmt::format("the largest measured error is that of {}, {:.3g} %.",
+                                module_label(worst->id), kPercent * worst->measured.relative_error);
   return chart;
 }
 
@@ -135,12 +137,18 @@ Table module_table(const QuantizeStudy& study) {
                   {.name = "largest input"},
                   {.name = "largest ordinary input", .help = "high-norm tokens left out, where known"}},
       .rows = {}};
-  for (const ModuleOutcome& module : study.modules)
+  // Empty for an expert that no token reached.
+  const auto met = [](const ModuleDamage& damage, double value) {
+    return damage.rows > 0 ? cell(value) : Cell();
+  };
+  for (const ModuleOutcome& module : study.modules) {
+    const ModuleDamage& measured = module.measured;
+    const ModuleDamage forecast = module.forecast.value_or(ModuleDamage{});
     table.rows.push_back({module.id.layer_index + 1, std::string(module_name(module.id.module)), module.path,
-                          module.forecast ? cell(kPercent * module.forecast->relative_error) : Cell(),
-                          cell(kPercent * module.measured.relative_error), cell(module.alone_kl),
-                          cell(module.measured.input_max),
-                          module.forecast ? cell(module.forecast->ordinary_max) : Cell()});
+                          met(forecast, kPercent * forecast.relative_error),
+                          met(measured, kPercent * measured.relative_error), cell(module.alone_kl),
+                          met(measured, measured.input_max), met(forecast, forecast.ordinary_max)});
+  }
   return table;
 }
 

@@ -16,10 +16,6 @@ std::string row_text(const MethodOutcome& row) {
                      static_cast<double>(row.bytes) / 1e6, row.tokens_per_second, row.scheme);
 }
 
-std::string module_label(ModuleId id) {
-  return fmt::format("layer {} {}", id.layer_index + 1, module_name(id.module));
-}
-
 std::string modules_text(const QuantizeStudy& study) {
   constexpr std::size_t kShown = 8;
   std::vector<const ModuleOutcome*> order;
