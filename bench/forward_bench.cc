@@ -56,9 +56,9 @@ Batch make_batch(const Options& options) {
 class TimedLinear final : public Linear {
  public:
   TimedLinear(std::unique_ptr<Linear> inner, double& cpu) : inner_(std::move(inner)), cpu_(cpu) {}
-  void apply(ConstMatrixView x, MatrixView y) const override {
+  void apply_at(ConstMatrixView x, std::span<const Index> places, MatrixView y) const override {
     const std::clock_t start = std::clock();
-    inner_->apply(x, y);
+    inner_->apply_at(x, places, y);
     cpu_ += static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
   }
 
@@ -82,7 +82,7 @@ int run(const Options& options) {
   const ComputeType compute = options.compute == "f32" ? ComputeType::kF32 : ComputeType::kBF16;
   double linear_cpu = 0;
   const Transformer transformer(
-      model, {.compute = compute, .linear = [&](Index, Module, const LinearWeights& weights) {
+      model, {.compute = compute, .linear = [&](ModuleId, const LinearWeights& weights) {
                 return std::make_unique<TimedLinear>(make_dense_linear(weights, compute), linear_cpu);
               }});
   const Batch batch = make_batch(options);
