@@ -93,6 +93,9 @@ void export_model(const QuantizeCommand& command) {
   export_compressed_tensors(model, method, maxima ? &*maxima : nullptr, command.exported);
   fmt::print("{}: {} as {}, in compressed-tensors' format.\n", command.exported, model.name(),
              scheme_text(method.scheme));
+  if (method.scheme.static_activations)
+    if (const std::string note = unmet_experts_note(model, *maxima); !note.empty())
+      fmt::print("Note: {}\n", note);
   if (method.skipped.empty()) fmt::print("No matrix was left alone but the LM head: no layer is special.\n");
   for (const ModuleId id : method.skipped) fmt::print("Left as it is: {}\n", module_path(model, id));
   fmt::print("{:.2f} MB before, {:.2f} MB now.\n", static_cast<double>(model_bytes(model)) / 1e6,
