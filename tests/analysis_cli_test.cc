@@ -258,7 +258,7 @@ TEST_F(AnalysisCommand, AnInterruptedFullScanGoesOnAndEndsWithTheSameBytes) {
 
 TEST_F(AnalysisCommand, ProbesRefuseWhatTheModelDoesNotHaveAndSayWhereThereIsNothing) {
   const std::string model = kZoo + "llama-base";
-  expect_refused(2, {"census", model, "--rows", "20", "--layers", "7"}, "layer");
+  expect_refused(2, {"census", "--layers", "1,7", model, "--rows", "20"}, "1 to 6");
   expect_refused(2, {"trigger", model, "--rows", "20", "--layers", "0"}, "layer");
   expect_refused(2, {"trigger", model, "--rows", "20", "--first-token", "no such token"}, "no such token");
   for (const char* name : {"census", "trigger", "predictions", "ablate"}) {

@@ -1,18 +1,20 @@
 #include "analysis/ablate.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
 
 #include "analysis/census.h"
+#include "analysis/kept_perplexity.h"
 #include "analysis/norm_table.h"
+#include "analysis/record_fields.h"
 #include "analysis/row_limit.h"
 #include "analysis/spike_tokens.h"
 #include "base/error.h"
 #include "base/parallel.h"
 #include "base/progress.h"
-#include "forward/perplexity.h"
 #include "kernels/pointwise.h"
 #include "spectral/singular.h"
 #include "tokenizer/tokenizer.h"
@@ -50,49 +52,67 @@ class AblationObserver final : public Observer {
   std::span<const float> direction_;
 };
 
-/// Norms of all states under a change, and the untouched coefficients at the sites.
+/// Norms of a batch's states under a change, and the coefficients at the sites.
+struct BatchNorms {
+  std::vector<std::vector<float>> norms;          // [layers + 1][tokens]
+  std::vector<std::vector<double>> coefficients;  // [sites][tokens]
+};
+constexpr auto kEachOfBatchNorms = [](auto& batch, const auto& field) {
+  field(batch.norms);
+  field(batch.coefficients);
+};
+
 class NormRecorder final : public Observer {
  public:
   NormRecorder(Observer* change, std::span<const AblationSite> sites) : change_(change), sites_(sites) {
-    coefficients.resize(sites.size());
+    batch.coefficients.resize(sites.size());
   }
 
-  void on_states(Index layer_index, Tap tap, const Batch& batch, MatrixView states) override {
-    if (change_ != nullptr) change_->on_states(layer_index, tap, batch, states);
+  void on_states(Index layer_index, Tap tap, const Batch& tokens, MatrixView states) override {
+    if (change_ != nullptr) change_->on_states(layer_index, tap, tokens, states);
     if (tap == Tap::kBeforeFfn)
       for (std::size_t s = 0; s < sites_.size(); ++s)
         for (Index i = 0; i < states.rows() && sites_[s].layer == layer_index + 1; ++i)
-          coefficients[s].push_back(dot(states.row(i), sites_[s].trigger));
+          batch.coefficients[s].push_back(dot(states.row(i), sites_[s].trigger));
     if (tap != Tap::kEmbedding && tap != Tap::kAfterLayer) return;
-    const auto layer = static_cast<std::size_t>(layer_index + 1);
-    if (table.norms.size() <= layer) table.norms.resize(layer + 1);
-    for (Index i = 0; i < states.rows(); ++i)
-      table.norms[layer].push_back(static_cast<float>(norm(states.row(i))));
+    std::vector<float>& norms = batch.norms.emplace_back();
+    for (Index i = 0; i < states.rows(); ++i) norms.push_back(static_cast<float>(norm(states.row(i))));
   }
 
-  NormTable table;
-  std::vector<std::vector<double>> coefficients;  // [sites][tokens]
+  BatchNorms batch;
 
  private:
   Observer* change_;
   std::span<const AblationSite> sites_;
 };
 
-NormRecorder record(const Transformer& transformer, const std::vector<TokenIds>& rows, Observer* change,
-                    std::span<const AblationSite> sites) {
-  NormRecorder recorder(change, sites);
-  for (std::size_t first = 0; first < rows.size();) {
-    std::vector<TokenIds> batch;
-    Index tokens = 0;
-    do {
-      tokens += std::ssize(rows[first]);
-      recorder.table.tokens.append_row(rows[first]);
-      batch.push_back(rows[first++]);
-    } while (first < rows.size() && tokens + std::ssize(rows[first]) <= kBatchTokens);
-    transformer.run(Batch(std::move(batch)), recorder);
-  }
-  return recorder;
+template <typename T>
+void append_each(const std::vector<std::vector<T>>& more, std::vector<std::vector<T>>& lists) {
+  lists.resize(more.size());
+  for (std::size_t i = 0; i < more.size(); ++i)
+    lists[i].insert(lists[i].end(), more[i].begin(), more[i].end());
 }
+
+/// The text's rows, some to a pass.
+std::vector<std::vector<TokenIds>> batches_of(const std::vector<TokenIds>& rows) {
+  std::vector<std::vector<TokenIds>> batches;
+  Index tokens = 0;
+  for (const TokenIds& row : rows) {
+    if (batches.empty() || tokens + std::ssize(row) > kBatchTokens) {
+      batches.emplace_back();
+      tokens = 0;
+    }
+    tokens += std::ssize(row);
+    batches.back().push_back(row);
+  }
+  return batches;
+}
+
+/// Norms by layer and token of the whole text.
+struct RecordedNorms {
+  NormTable table;
+  std::vector<std::vector<double>> coefficients;  // [sites][tokens]
+};
 
 /// The leading right singular vector of a layer's F, of the sign that the real FFN makes more of.
 AblationSite make_site(const Transformer& transformer, Index layer, const AblateOptions& options) {
@@ -164,8 +184,96 @@ std::shared_ptr<Observer> make_ablation(Ablation kind, std::span<const AblationS
   return std::make_shared<AblationObserver>(kind, sites, direction);
 }
 
+namespace {
+
+constexpr auto kEachOfSite = [](auto& site, const auto& field) {
+  field(site.layer);
+  field(site.trigger);
+};
+constexpr auto kEachOfTexts = [](auto& texts, const auto& field) { field(texts); };
+
+/// The text under one change after another, in parts that are kept.
+class AblationPasses {
+ public:
+  AblationPasses(const Model& model, const std::vector<TokenIds>& rows, const AblateOptions& options,
+                 ScanJournal& journal)
+      : model_(model),
+        batches_(batches_of(rows)),
+        options_(options),
+        journal_(journal),
+        // Sites and texts depend on these besides the journal's key.
+        name_(fmt::format("ablate-{}-{}", fmt::join(options.layers, "-"), options.temperature)) {}
+
+  std::string part(const std::string& what) const { return name_ + "-" + what; }
+
+  RecordedNorms norms(std::size_t condition, const Transformer& transformer, Observer* change,
+                      std::span<const AblationSite> sites) {
+    RecordedNorms all;
+    for (std::size_t b = 0; b < batches_.size(); ++b) {
+      check_interrupt();
+      const BatchNorms batch = kept_or_made<BatchNorms>(
+          journal_, part(fmt::format("{}-norms-{:04}", condition, b)), kEachOfBatchNorms, [&] {
+            NormRecorder recorder(change, sites);
+            transformer.run(Batch(batches_[b]), recorder);
+            return recorder.batch;
+          });
+      for (const TokenIds& row : batches_[b]) all.table.tokens.append_row(row);
+      append_each(batch.norms, all.table.norms);
+      append_each(batch.coefficients, all.coefficients);
+    }
+    return all;
+  }
+
+  Perplexity predictions(std::size_t condition, const Transformer& transformer, const TokenIds& text,
+                         Index window) {
+    return kept_perplexity(transformer, text, {.window = window}, journal_,
+                           part(fmt::format("{}-windows", condition)));
+  }
+
+  std::vector<std::string> continuations(std::size_t condition, const Transformer& transformer,
+                                         const Tokenizer& tokenizer, const std::vector<TokenIds>& prompts) {
+    const Index length = row_limit(model_.config(), options_.sequence_tokens);
+    return kept_or_made<std::vector<std::string>>(
+        journal_, part(fmt::format("{}-texts", condition)), kEachOfTexts, [&] {
+          std::vector<std::string> texts;
+          for (const TokenIds& tokens :
+               transformer.sample(prompts, length, options_.temperature, options_.seed))
+            texts.push_back(tokenizer.decode(tokens));
+          return texts;
+        });
+  }
+
+ private:
+  const Model& model_;
+  std::vector<std::vector<TokenIds>> batches_;
+  const AblateOptions& options_;
+  ScanJournal& journal_;
+  std::string name_;
+};
+
+/// What the text allows, with a note where it is less than asked for. Returns whether it has a perplexity.
+bool measure_text(const ModelConfig& config, const TokenIds& text, const AblateOptions& options,
+                  AblationResult& result) {
+  const bool measurable = config.causal && text.size() >= 2;
+  if (!config.causal)
+    result.notes.emplace_back(
+        "A model without a causal mask sees what it would predict: it has no perplexity and generates no "
+        "text.");
+  else if (!measurable)
+    result.notes.push_back(fmt::format("The text has {} token(s): too short for a perplexity.", text.size()));
+  result.tokens = std::ssize(text);
+  result.window = std::min(row_limit(config, options.window), result.tokens);
+  if (measurable && result.window < options.window)
+    result.notes.push_back(fmt::format(
+        "Perplexity windows hold {} tokens instead of {}: {}.", result.window, options.window,
+        result.window == result.tokens ? "the text has no more" : "the model's context ends there"));
+  return measurable;
+}
+
+}  // namespace
+
 AblationResult ablate(const Model& model, const Tokenizer& tokenizer, const std::vector<TokenIds>& rows,
-                      const AblateOptions& options) {
+                      const AblateOptions& options, ScanJournal& journal) {
   if (options.layers.empty())
     throw Error(ErrorKind::kUsage, {.what = "this model has no explosion layer to ablate",
                                     .expected = "an explosion layer",
@@ -174,57 +282,42 @@ AblationResult ablate(const Model& model, const Tokenizer& tokenizer, const std:
   TokenIds text;
   for (const TokenIds& row : rows) text.insert(text.end(), row.begin(), row.end());
   AblationResult result;
-  const bool measurable = model.config().causal && text.size() >= 2;
-  if (!model.config().causal)
-    result.notes.emplace_back(
-        "A model without a causal mask sees what it would predict: it has no perplexity and generates no "
-        "text.");
-  else if (!measurable)
-    result.notes.push_back(fmt::format("The text has {} token(s): too short for a perplexity.", text.size()));
-  result.tokens = std::ssize(text);
-  result.window = std::min(row_limit(model.config(), options.window), result.tokens);
-  if (measurable && result.window < options.window)
-    result.notes.push_back(fmt::format(
-        "Perplexity windows hold {} tokens instead of {}: {}.", result.window, options.window,
-        result.window == result.tokens ? "the text has no more" : "the model's context ends there"));
+  const bool measurable = measure_text(model.config(), text, options, result);
+  AblationPasses passes(model, rows, options, journal);
   const Transformer untouched(model, {.compute = options.compute, .linear = {}, .intervention = {}});
-  for (const Index layer : options.layers) result.sites.push_back(make_site(untouched, layer, options));
+  for (const Index layer : options.layers)
+    result.sites.push_back(kept_or_made<AblationSite>(journal, passes.part(fmt::format("site-{}", layer)),
+                                                      kEachOfSite,
+                                                      [&] { return make_site(untouched, layer, options); }));
   const std::vector<TokenIds> prompts = prompts_of(rows, options.sequences);
-  const Index length = row_limit(model.config(), options.sequence_tokens);
-  const auto run = [&](const std::string& name, const std::shared_ptr<Observer>& change,
-                       const NormRecorder& recorded) {
-    const Transformer transformer(model, {.compute = options.compute, .linear = {}, .intervention = change});
-    AblationRun one;
-    one.name = name;
-    one.norms = layer_norms(recorded.table);
-    if (measurable) {
-      const Perplexity measured = perplexity(transformer, text, {.window = result.window});
-      one.perplexity = measured.perplexity;
-      one.mean_loss = measured.mean_loss;
-      result.targets = measured.targets;
-    }
-    if (model.config().causal)
-      for (const TokenIds& tokens : transformer.sample(prompts, length, options.temperature, options.seed))
-        one.texts.push_back(tokenizer.decode(tokens));
-    result.runs.push_back(std::move(one));
-  };
-
-  const NormRecorder plain = record(untouched, rows, nullptr, result.sites);
-  for (std::size_t s = 0; s < result.sites.size(); ++s)
-    place_cut(plain.table, plain.coefficients[s], options.threshold, result.sites[s]);
   const std::vector<Ablation> kinds = all_ablations();
   Progress progress("Ablating the explosion", std::ssize(kinds) + 1);
-  run("none", nullptr, plain);
-  progress.advance();
-  for (const Ablation kind : kinds) {
-    check_interrupt();
-    progress.advance();
-    if (kind == Ablation::kRemoveAfter && options.direction.empty()) {
+  for (std::size_t condition = 0; condition <= kinds.size(); ++condition) {
+    const bool plain = condition == 0;
+    if (!plain && kinds[condition - 1] == Ablation::kRemoveAfter && options.direction.empty()) {
       result.notes.emplace_back("Without an empirical direction nothing is removed after the layer.");
+      progress.advance();
       continue;
     }
-    const auto change = make_ablation(kind, result.sites, options.direction);
-    run(ablation_name(kind), change, record(untouched, rows, change.get(), result.sites));
+    AblationRun run;
+    run.name = plain ? "none" : ablation_name(kinds[condition - 1]);
+    const std::shared_ptr<Observer> change =
+        plain ? nullptr : make_ablation(kinds[condition - 1], result.sites, options.direction);
+    const RecordedNorms recorded = passes.norms(condition, untouched, change.get(), result.sites);
+    run.norms = layer_norms(recorded.table);
+    if (plain)
+      for (std::size_t s = 0; s < result.sites.size(); ++s)
+        place_cut(recorded.table, recorded.coefficients[s], options.threshold, result.sites[s]);
+    const Transformer transformer(model, {.compute = options.compute, .linear = {}, .intervention = change});
+    if (measurable) {
+      const Perplexity measured = passes.predictions(condition, transformer, text, result.window);
+      run.perplexity = measured.perplexity;
+      run.mean_loss = measured.mean_loss;
+      result.targets = measured.targets;
+    }
+    if (model.config().causal) run.texts = passes.continuations(condition, transformer, tokenizer, prompts);
+    result.runs.push_back(std::move(run));
+    progress.advance();
   }
   return result;
 }

@@ -15,6 +15,7 @@
 namespace defectoscope {
 
 class Tokenizer;
+class ScanJournal;
 
 /// What is done to the stream around an explosion layer.
 enum class Ablation {
@@ -71,8 +72,10 @@ struct AblationResult {
 /// The same text through the model, untouched and under each ablation: norms by layer, perplexity, and
 /// continuations of the same prompts by the same seeds. `rows`: the text, a row a sequence. Where a
 /// perplexity does not exist (no causal mask, fewer than two tokens) a note says so. Throws Error(kUsage) on
-/// no layer or one the model lacks. Cost: five times the text twice, and the generation.
+/// no layer or one the model lacks. Cost: five times the text twice, and the generation. Every batch of the
+/// text, pass of windows and set of continuations goes to `journal` (its key tells model and rows) when it is
+/// done; the same call with the same journal goes on from there, to the same bits.
 AblationResult ablate(const Model& model, const Tokenizer& tokenizer, const std::vector<TokenIds>& rows,
-                      const AblateOptions& options);
+                      const AblateOptions& options, ScanJournal& journal);
 
 }  // namespace defectoscope

@@ -210,6 +210,7 @@ HighStatesResult HighStates::gather(double threshold, Index most) const {
       }
     batch.vectors = {};
     if (any_missing) {
+      progress.expect();
       Completer completer(missing, result, vectors);
       transformer_.run(Batch(batch.rows), completer);
     }

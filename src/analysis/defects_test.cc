@@ -110,7 +110,8 @@ Scanned& scanned() {
 
 TEST(HighNormDetail, FindsTheStatesTheScanCounted) {
   Scanned& all = scanned();
-  const HighNormDetail detail = high_norm_detail(all.transformer, all.batches(1 << 30), all.scan);
+  ScanJournal fresh;
+  const HighNormDetail detail = high_norm_detail(all.transformer, all.batches(1 << 30), all.scan, fresh);
   EXPECT_EQ(detail.tokens, all.scan.calibration.tokens);
   EXPECT_EQ(std::accumulate(detail.states_by_layer.begin(), detail.states_by_layer.end(), Index{0}),
             all.scan.high_norm.count);
@@ -121,7 +122,8 @@ TEST(HighNormDetail, FindsTheStatesTheScanCounted) {
 
 TEST(HighNormDetail, LayersAreComparedWithEachOtherAndWithTheDirection) {
   Scanned& all = scanned();
-  const HighNormDetail detail = high_norm_detail(all.transformer, all.batches(2048), all.scan);
+  ScanJournal fresh;
+  const HighNormDetail detail = high_norm_detail(all.transformer, all.batches(2048), all.scan, fresh);
   ASSERT_EQ(std::ssize(detail.between_layers_degrees), all.scan.layers + 1);
   for (std::size_t a = 0; a < detail.between_layers_degrees.size(); ++a) {
     EXPECT_EQ(std::isnan(detail.layer_angle_degrees[a]), detail.states_by_layer[a] == 0);
@@ -144,7 +146,8 @@ TEST(HighNormDetail, LayersAreComparedWithEachOtherAndWithTheDirection) {
 TEST(HighNormDetail, OccurrencesOfASpikeTokenAreThoseOfTheText) {
   Scanned& all = scanned();
   const auto batches = all.batches(1 << 30);
-  const HighNormDetail detail = high_norm_detail(all.transformer, batches, all.scan);
+  ScanJournal fresh;
+  const HighNormDetail detail = high_norm_detail(all.transformer, batches, all.scan, fresh);
   ASSERT_FALSE(detail.occurrences.empty());
   for (const OccurrenceNorms& token : detail.occurrences) {
     Index later_positions = 0, rows_with_it = 0;
@@ -237,7 +240,8 @@ TEST(DefectAnalyses, AModelWithoutHighNormsGetsNothingButCounts) {
   const ScanResult scan = zoo.scan_states();
   ASSERT_EQ(scan.high_norm.count, 0);
   const std::vector<TokenIds> rows{{1, 2, 3}, {4, 5}};
-  const HighNormDetail detail = high_norm_detail(transformer, {rows}, scan);
+  ScanJournal fresh;
+  const HighNormDetail detail = high_norm_detail(transformer, {rows}, scan, fresh);
   EXPECT_EQ(detail.rows, 2);
   EXPECT_EQ(detail.tokens, 5);
   EXPECT_TRUE(detail.states_by_layer.empty());

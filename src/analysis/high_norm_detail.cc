@@ -1,5 +1,7 @@
 #include "analysis/high_norm_detail.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -8,6 +10,7 @@
 #include "analysis/angle.h"
 #include "analysis/at.h"
 #include "analysis/norm_table.h"
+#include "analysis/record_fields.h"
 #include "base/progress.h"
 #include "kernels/pointwise.h"
 
@@ -59,6 +62,30 @@ class DirectionSums final : public Observer {
   std::vector<double> peaks;  // [tokens of the batch] largest norm over layers
 };
 
+/// What the pass has gathered after some batches.
+struct PassSoFar {
+  DirectionSums& sums;
+  std::map<std::int32_t, OccurrenceNorms>& tokens;
+  HighNormDetail& result;
+};
+constexpr auto kEachOfPass = [](auto& pass, const auto& field) {
+  field(pass.result.rows);
+  field(pass.result.tokens);
+  field(pass.sums.sums);
+  field(pass.sums.counts);
+  for (std::size_t group : {0, 1}) {
+    field(pass.sums.groups[group]);
+    field(pass.sums.group_counts[group]);
+  }
+  // The tokens are the scan's; what was counted of them is the pass's.
+  for (auto& [id, norms] : pass.tokens) {
+    field(norms.first);
+    field(norms.later);
+    field(norms.first_peak);
+    field(norms.later_peak);
+  }
+};
+
 /// First and later occurrences of the spike tokens away from the first position.
 void add_occurrences(const DirectionSums& sums, std::map<std::int32_t, OccurrenceNorms>& tokens) {
   const TokenTable& table = sums.table();
@@ -94,7 +121,8 @@ std::vector<TopDimension> top_dimensions(const std::vector<float>& direction) {
 }
 
 HighNormDetail high_norm_detail(const Transformer& transformer,
-                                const std::vector<std::vector<TokenIds>>& batches, const ScanResult& scan) {
+                                const std::vector<std::vector<TokenIds>>& batches, const ScanResult& scan,
+                                ScanJournal& journal, const GatheredBeside& beside) {
   const bool high = scan.high_norm.count > 0;
   DirectionSums sums(high ? scan.high_norm.threshold : std::numeric_limits<double>::infinity(), scan.layers,
                      scan.hidden_size);
@@ -103,14 +131,30 @@ HighNormDetail high_norm_detail(const Transformer& transformer,
     if (token.non_initial) tokens[token.id] = {.id = token.id, .token = token.token};
 
   HighNormDetail result;
-  Progress progress("Looking at high-norm states", static_cast<Index>(batches.size()));
-  for (const std::vector<TokenIds>& rows : batches) {
+  PassSoFar pass{sums, tokens, result};
+  const std::string name = fmt::format("high-norm-of-{}", batches.size());
+  std::size_t done = 0;
+  if (const auto kept = journal.get(name)) {
+    RecordReader record(*kept);
+    done = record.value<std::size_t>();
+    kEachOfPass(pass, ReadField{record});
+    if (beside.read) beside.read(record);
+  }
+  Progress progress("Looking at high-norm states", static_cast<Index>(batches.size() - done));
+  for (; done < batches.size(); ++done) {
     check_interrupt();
+    const std::vector<TokenIds>& rows = batches[done];
     sums.begin(rows);
+    progress.expect();
     transformer.run(Batch(rows), sums);
     add_occurrences(sums, tokens);
     result.rows += std::ssize(rows);
     result.tokens += sums.table().size();
+    RecordWriter record;
+    record.value(done + 1);
+    kEachOfPass(pass, WriteField{record});
+    if (beside.write) beside.write(record);
+    journal.put(name, record.bytes());
     progress.advance();
   }
   if (!high) return result;

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "analysis/journal.h"
 #include "analysis/scan_result.h"
 #include "forward/transformer.h"
 
@@ -43,10 +45,19 @@ struct HighNormDetail {
   std::vector<TopDimension> top_dimensions;  ///< by share, at most 10 (the "massive activations")
 };
 
-/// One more forward pass over calibration rows, with the threshold and the direction of `scan`. Memory:
-/// (layers
-/// + 3) · d doubles and one batch. Only rows and tokens are filled where the scan found no high norm.
+/// What else the transformer gathers while it runs (maxima of its matmuls' inputs): written beside the sums
+/// of every finished batch, and read back by a run that goes on from there.
+struct GatheredBeside {
+  std::function<void(RecordWriter&)> write;
+  std::function<void(RecordReader&)> read;
+};
+
+/// One more forward pass over calibration rows, with the threshold and the direction of `scan`. The sums up
+/// to each batch go to `journal` (its key tells model and rows), so that the same call goes on after the last
+/// finished one, to the same bits. Memory: (layers + 3) · d doubles and one batch. Only rows and tokens are
+/// filled where the scan found no high norm.
 HighNormDetail high_norm_detail(const Transformer& transformer,
-                                const std::vector<std::vector<TokenIds>>& batches, const ScanResult& scan);
+                                const std::vector<std::vector<TokenIds>>& batches, const ScanResult& scan,
+                                ScanJournal& journal, const GatheredBeside& beside = {});
 
 }  // namespace defectoscope

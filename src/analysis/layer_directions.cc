@@ -82,9 +82,9 @@ AccumulatedDirections layer_directions(const Model& model, const ScanOptions& op
     if (products || !kept)
       layers.push_back(
           std::make_unique<LinearizedLayer>(model.layer(index), model.config(), options.linearize));
-    progress.advance();
     if (kept) {
       result.layers.push_back(value_of<LayerDirections>(*kept, kEachOfDirections));
+      progress.skip();
       continue;
     }
     LayerDirections directions;
@@ -98,6 +98,7 @@ AccumulatedDirections layer_directions(const Model& model, const ScanOptions& op
       directions.accumulated_angle_degrees = angle(leading_singular(ProductOperator(layers), search));
     journal.put(name, record_of(directions, kEachOfDirections));
     result.layers.push_back(directions);
+    progress.advance();
   }
   return result;
 }

@@ -1,10 +1,13 @@
 #include "analysis/mechanism.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 
 #include "analysis/at.h"
+#include "analysis/record_fields.h"
 #include "base/progress.h"
 #include "base/random.h"
 #include "forward/transformer.h"
@@ -26,13 +29,26 @@ double mean(const std::vector<double>& values) {
 
 /// Norms of each sequence's last token at every tap, and its component along one direction a layer, just
 /// before the FFN.
+struct PathNorms {
+  std::vector<double> embedding;                                                      // [sequences]
+  std::vector<std::vector<double>> before_attention, before_ffn, after, coefficient;  // [layers][sequences]
+
+  PathNorms() = default;
+  explicit PathNorms(Index layers)
+      : before_attention(at(layers)), before_ffn(at(layers)), after(at(layers)), coefficient(at(layers)) {}
+};
+constexpr auto kEachOfPath = [](auto& path, const auto& field) {
+  field(path.embedding);
+  field(path.before_attention);
+  field(path.before_ffn);
+  field(path.after);
+  field(path.coefficient);
+};
+
 class PathObserver final : public Observer {
  public:
-  struct Layer {
-    std::vector<double> before_attention, before_ffn, after, coefficient;  // [sequences]
-  };
-  PathObserver(Index last_layer_index, bool attention, const std::vector<std::vector<float>>& directions)
-      : layers(at(last_layer_index + 1)), attention_(attention), directions_(directions) {}
+  PathObserver(PathNorms& path, bool attention, const std::vector<std::vector<float>>& directions)
+      : path_(path), attention_(attention), directions_(directions) {}
 
   void on_states(Index layer_index, Tap tap, const Batch& batch, MatrixView states) override {
     check_interrupt();
@@ -40,27 +56,25 @@ class PathObserver final : public Observer {
       const auto row = states.row(batch.begin[i + 1] - 1);
       const double length = norm(row);
       if (tap == Tap::kEmbedding) {
-        embedding.push_back(length);
+        path_.embedding.push_back(length);
         continue;
       }
-      Layer& layer = layers[at(layer_index)];
-      if (tap == Tap::kBeforeAttention) layer.before_attention.push_back(length);
-      if (tap == Tap::kAfterLayer) layer.after.push_back(length);
+      const std::size_t layer = at(layer_index);
+      if (tap == Tap::kBeforeAttention) path_.before_attention[layer].push_back(length);
+      if (tap == Tap::kAfterLayer) path_.after[layer].push_back(length);
       if (tap != Tap::kBeforeFfn) continue;
-      layer.before_ffn.push_back(length);
-      const auto& direction = directions_[at(layer_index)];
-      if (!direction.empty()) layer.coefficient.push_back(std::abs(dot(row, direction)));
+      path_.before_ffn[layer].push_back(length);
+      const auto& direction = directions_[layer];
+      if (!direction.empty()) path_.coefficient[layer].push_back(std::abs(dot(row, direction)));
     }
   }
   bool without_attention(Index) const override { return !attention_; }
   bool stop_after(Index layer_index) const override {
-    return layer_index + 1 == static_cast<Index>(layers.size());
+    return layer_index + 1 == static_cast<Index>(path_.after.size());
   }
 
-  std::vector<double> embedding;
-  std::vector<Layer> layers;
-
  private:
+  PathNorms& path_;
   bool attention_;
   const std::vector<std::vector<float>>& directions_;
 };
@@ -75,17 +89,17 @@ void run(const Transformer& transformer, const std::vector<TokenIds>& sequences,
   }
 }
 
-LonePath path_of(const PathObserver& observer, std::string token, bool parallel) {
+LonePath path_of(const PathNorms& norms, std::string token, bool parallel) {
   LonePath path;
   path.token = std::move(token);
-  path.tokens = static_cast<Index>(observer.embedding.size());
-  path.embedding = mean(observer.embedding);
-  for (std::size_t i = 0; i < observer.layers.size(); ++i) {
+  path.tokens = static_cast<Index>(norms.embedding.size());
+  path.embedding = mean(norms.embedding);
+  for (std::size_t i = 0; i < norms.after.size(); ++i) {
     PathStep step;
     step.layer = static_cast<Index>(i) + 1;
-    step.before_attention = mean(observer.layers[i].before_attention);
-    if (!parallel) step.before_ffn = mean(observer.layers[i].before_ffn);
-    step.after = mean(observer.layers[i].after);
+    step.before_attention = mean(norms.before_attention[i]);
+    if (!parallel) step.before_ffn = mean(norms.before_ffn[i]);
+    step.after = mean(norms.after[i]);
     path.steps.push_back(step);
   }
   return path;
@@ -117,10 +131,19 @@ Index above(const std::vector<double>& values, double threshold) {
   return std::ranges::count_if(values, [&](double value) { return value > threshold; });
 }
 
-/// Leading right singular vectors of F through the real FFN; returns v1.
-std::vector<float> try_directions(const Model& model, const Transformer& transformer,
-                                  const MechanismOptions& options, ExplosionEvidence& evidence) {
-  const Index layer_index = evidence.layer - 1;
+/// The leading right singular vectors of a layer's F through its real FFN.
+struct TriedDirections {
+  double leading_output = 0, next_output = 0;  // as ExplosionEvidence
+  std::vector<float> leading;                  // v1
+};
+constexpr auto kEachOfTried = [](auto& tried, const auto& field) {
+  field(tried.leading_output);
+  field(tried.next_output);
+  field(tried.leading);
+};
+
+TriedDirections try_directions(const Model& model, const Transformer& transformer,
+                               const MechanismOptions& options, Index layer_index) {
   const LinearizedLayer layer(model.layer(layer_index), model.config(), options.linearize);
   SingularOptions singular;
   singular.count = std::min(kDirections, model.config().hidden_size);
@@ -134,12 +157,14 @@ std::vector<float> try_directions(const Model& model, const Transformer& transfo
       input(2 * i + 1, c) = -triplets.right(i, c);
     }
   transformer.run_ffn(layer_index, input, output);
+  TriedDirections tried;
   for (Index i = 0; i < 2 * count; ++i) {
-    double& reached = i < 2 ? evidence.leading_output : evidence.next_output;
+    double& reached = i < 2 ? tried.leading_output : tried.next_output;
     reached = std::max<double>(reached, norm(output.row(i)));
   }
   const auto leading = triplets.right.row(0);
-  return {leading.begin(), leading.end()};
+  tried.leading.assign(leading.begin(), leading.end());
+  return tried;
 }
 
 void add_decays(const ScanResult& scan, Mechanism& mechanism) {
@@ -157,7 +182,7 @@ void add_decays(const ScanResult& scan, Mechanism& mechanism) {
 }  // namespace
 
 Mechanism explain_mechanism(const Model& model, const Tokenizer& tokenizer, const ScanResult& scan,
-                            const MechanismOptions& options) {
+                            const MechanismOptions& options, ScanJournal& journal) {
   Mechanism mechanism;
   mechanism.threshold = scan.high_norm.threshold;
   if (scan.high_norm.count == 0) {
@@ -175,21 +200,35 @@ Mechanism explain_mechanism(const Model& model, const Tokenizer& tokenizer, cons
   const bool parallel = config.architecture->residual != ResidualForm::kSequential;
   const Transformer transformer(model, {.compute = options.compute, .linear = {}, .keep_layers = false});
 
+  // Every sequence is short; what takes time are the passes, one after another.
+  const Index passes = 5;
+  Progress progress("Following lone tokens", std::ssize(scan.explosion_layers) + passes);
+  const std::string record = fmt::format("mechanism-{}", options.entries);
   std::vector<std::vector<float>> directions(at(config.layers));
   for (const FoundLayer& found : scan.explosion_layers) {
+    const auto tried = kept_or_made<TriedDirections>(
+        journal, fmt::format("{}-layer-{}", record, found.layer), kEachOfTried,
+        [&] { return try_directions(model, transformer, options, found.layer - 1); });
+    directions[at(found.layer - 1)] = tried.leading;
+    const LayerReport& report = scan.layer_reports[at(found.layer - 1)];
     ExplosionEvidence evidence;
     evidence.layer = found.layer;
-    directions[at(found.layer - 1)] = try_directions(model, transformer, options, evidence);
-    const LayerReport& report = scan.layer_reports[at(found.layer - 1)];
+    evidence.leading_output = tried.leading_output;
+    evidence.next_output = tried.next_output;
     evidence.left_angle_degrees = report.left_angle_degrees;
     evidence.ffn_left_angle_degrees = report.ffn_left_angle_degrees;
     mechanism.explosions.push_back(evidence);
+    progress.advance();
   }
-  const Index last = scan.explosion_layers.back().layer - 1;
-  const auto lone = [&](const std::vector<TokenIds>& sequences, bool attention) {
-    PathObserver observer(last, attention, directions);
-    run(transformer, sequences, observer);
-    return observer;
+  const auto lone = [&](const std::string& name, const std::vector<TokenIds>& sequences, bool attention) {
+    const auto path = kept_or_made<PathNorms>(journal, record + "-" + name, kEachOfPath, [&] {
+      PathNorms made(scan.explosion_layers.back().layer);
+      PathObserver observer(made, attention, directions);
+      run(transformer, sequences, observer);
+      return made;
+    });
+    progress.advance();
+    return path;
   };
 
   // The most frequent spike token of each kind.
@@ -197,31 +236,32 @@ Mechanism explain_mechanism(const Model& model, const Tokenizer& tokenizer, cons
     const auto& tokens = scan.high_norm.tokens;
     const auto token = std::ranges::find_if(
         tokens, [&](const SpikeToken& t) { return initial ? t.initial : t.non_initial && !t.initial; });
-    if (token != tokens.end())
-      mechanism.paths.push_back(path_of(lone({{token->id}}, true), token->token, parallel));
+    if (token == tokens.end()) continue;
+    const std::string name = initial ? "initial" : "later";
+    mechanism.paths.push_back(path_of(lone(name, {{token->id}}, true), token->token, parallel));
   }
 
   const std::vector<std::int32_t> entries = drawn_entries(tokenizer, config, options);
   mechanism.entries = static_cast<Index>(entries.size());
   std::vector<TokenIds> singles;
   for (const std::int32_t id : entries) singles.push_back({id});
-  const PathObserver first = lone(singles, true);
-  const PathObserver bare = lone(singles, false);
+  const PathNorms first = lone("first", singles, true);
+  const PathNorms bare = lone("bare", singles, false);
   // Rows of one token have no second position.
   const bool has_second = config.max_positions != 1;
-  const PathObserver second =
-      has_second ? lone(second_positions(entries, tokenizer.start_token()), true) : first;
+  const PathNorms second =
+      has_second ? lone("second", second_positions(entries, tokenizer.start_token()), true) : first;
   mechanism.paths.push_back(path_of(first, "", parallel));
   for (ExplosionEvidence& evidence : mechanism.explosions) {
     const auto layer = at(evidence.layer - 1);
-    evidence.high_first = above(first.layers[layer].after, mechanism.threshold);
-    evidence.high_second = above(second.layers[layer].after, mechanism.threshold);
-    evidence.high_without_attention = above(bare.layers[layer].after, mechanism.threshold);
-    evidence.mean_first = mean(first.layers[layer].after);
-    evidence.mean_second = mean(second.layers[layer].after);
-    evidence.mean_without_attention = mean(bare.layers[layer].after);
-    evidence.coefficient_first = mean(first.layers[layer].coefficient);
-    evidence.coefficient_second = mean(second.layers[layer].coefficient);
+    evidence.high_first = above(first.after[layer], mechanism.threshold);
+    evidence.high_second = above(second.after[layer], mechanism.threshold);
+    evidence.high_without_attention = above(bare.after[layer], mechanism.threshold);
+    evidence.mean_first = mean(first.after[layer]);
+    evidence.mean_second = mean(second.after[layer]);
+    evidence.mean_without_attention = mean(bare.after[layer]);
+    evidence.coefficient_first = mean(first.coefficient[layer]);
+    evidence.coefficient_second = mean(second.coefficient[layer]);
   }
   return mechanism;
 }

@@ -13,6 +13,7 @@ namespace defectoscope {
 
 class Model;
 class Tokenizer;
+class ScanJournal;
 
 struct MechanismOptions {
   Index entries = 1000;  ///< vocabulary entries tried, drawn by the seed; all where there are no more
@@ -70,8 +71,9 @@ struct Mechanism {
 };
 
 /// From a scan of the same model. Cost: three forward passes of `entries` sequences of one or two tokens up
-/// to the last explosion layer, and eight singular triplets of F for each. Throws as Transformer::run does.
+/// to the last explosion layer, and eight singular triplets of F for each. Each of these goes to `journal`
+/// (its key tells model and scan) when it is done. Throws as Transformer::run does.
 Mechanism explain_mechanism(const Model& model, const Tokenizer& tokenizer, const ScanResult& scan,
-                            const MechanismOptions& options);
+                            const MechanismOptions& options, ScanJournal& journal);
 
 }  // namespace defectoscope

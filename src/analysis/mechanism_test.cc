@@ -15,7 +15,8 @@ struct Explained {
   explicit Explained(const std::string& name) : zoo(name), scan(zoo.scan()) {
     MechanismOptions few;
     few.entries = 200;
-    mechanism = explain_mechanism(zoo.model, *zoo.tokenizer, scan, few);
+    ScanJournal journal;
+    mechanism = explain_mechanism(zoo.model, *zoo.tokenizer, scan, few, journal);
   }
   testing_zoo::ZooModel zoo;
   ScanResult scan;

@@ -126,13 +126,14 @@ std::vector<LayerPredictions> predict_direction(const Transformer& transformer, 
     const std::string name = fmt::format("prediction-{:04}", layer_index + 1);
     if (const auto kept = journal.get(name)) {
       predictions.push_back(predictions_from_record(*kept));
+      progress.skip();
     } else {
       predictions.push_back(predict_from_layer(transformer, layer_index,
                                                rms.attention[static_cast<std::size_t>(layer_index)],
                                                rms.ffn[static_cast<std::size_t>(layer_index)], options));
       journal.put(name, to_record(predictions.back()));
+      progress.advance();
     }
-    progress.advance();
   }
   return predictions;
 }

@@ -17,8 +17,14 @@ struct WriteField {
   RecordWriter& record;
   template <typename T>
   void operator()(const std::vector<T>& list) const {
-    record.list(list);
+    if constexpr (std::is_trivially_copyable_v<T>) {
+      record.list(list);
+    } else {
+      record.value(list.size());
+      for (const T& item : list) (*this)(item);
+    }
   }
+  void operator()(const std::string& text) const { record.list(std::vector<char>(text.begin(), text.end())); }
   template <typename T>
   void operator()(const std::optional<T>& value) const {
     record.value(value.has_value());
@@ -36,7 +42,16 @@ struct ReadField {
   RecordReader& record;
   template <typename T>
   void operator()(std::vector<T>& list) const {
-    list = record.list<T>();
+    if constexpr (std::is_trivially_copyable_v<T>) {
+      list = record.list<T>();
+    } else {
+      list.clear();
+      for (auto count = record.value<std::size_t>(); count > 0; --count) (*this)(list.emplace_back());
+    }
+  }
+  void operator()(std::string& text) const {
+    const std::vector<char> letters = record.list<char>();
+    text.assign(letters.begin(), letters.end());
   }
   template <typename T>
   void operator()(std::optional<T>& value) const {
@@ -64,6 +79,15 @@ T value_of(const std::string& bytes, const Each& each) {
   RecordReader record(bytes);
   T value;
   each(value, ReadField{record});
+  return value;
+}
+
+/// A finished part of the work: from the journal where an earlier run left it, else made now and left there.
+template <typename T, typename Each, typename Make>
+T kept_or_made(ScanJournal& journal, const std::string& name, const Each& each, const Make& make) {
+  if (const auto kept = journal.get(name)) return value_of<T>(*kept, each);
+  const T value = make();
+  journal.put(name, record_of(value, each));
   return value;
 }
 

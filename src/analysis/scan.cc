@@ -72,11 +72,12 @@ void read_weights(const Model& model, const ScanOptions& options, ScanJournal& j
     const std::string name = fmt::format("layer-{:04}", layer + 1);
     if (const auto kept = journal.get(name)) {
       result.layer_reports.push_back(layer_from_record(*kept));
+      progress.skip();
     } else {
       result.layer_reports.push_back(analyse_layer(model, layer, result.high_norm.direction, directions));
       journal.put(name, to_record(result.layer_reports.back()));
+      progress.advance();
     }
-    progress.advance();
   }
 }
 

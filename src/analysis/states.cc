@@ -64,12 +64,14 @@ Collection collect(const Transformer& transformer, Calibration& calibration, con
     const std::string name = fmt::format("states-{:05}", collection.batches());
     if (const auto kept = journal.get(name)) {
       collection.add(batch_from_record(*kept));
+      progress.skip(row_count);
     } else {
+      progress.expect(row_count);
       BatchStates states = collect_batch(transformer, std::move(rows), rule);
       journal.put(name, to_record(states));
       collection.add(std::move(states));
+      progress.advance(row_count);
     }
-    progress.advance(row_count);
     if (collection.vector_bytes() > kVectorBytes) rule.most = 0;
     if (!large && collection.batches() != next_look) continue;
     next_look *= 2;

@@ -134,7 +134,9 @@ std::vector<float> entry_coefficients(const Transformer& transformer, Index laye
     std::vector<float> piece;
     if (const auto kept = journal.get(name)) {
       piece = RecordReader(*kept).list<float>();
+      progress.skip(count);
     } else {
+      progress.expect(count);
       std::vector<TokenIds> sequences;
       for (Index i = first; i < first + count; ++i) {
         const auto token = static_cast<std::int32_t>(i);
@@ -147,9 +149,9 @@ std::vector<float> entry_coefficients(const Transformer& transformer, Index laye
       RecordWriter writer;
       writer.list(piece);
       journal.put(name, writer.bytes());
+      progress.advance(count);
     }
     coefficients.insert(coefficients.end(), piece.begin(), piece.end());
-    progress.advance(count);
   }
   return coefficients;
 }
@@ -159,15 +161,19 @@ namespace {
 TriggerLayer analyse_layer_trigger(const Transformer& transformer, Index number, std::int32_t first_token,
                                    const TriggerOptions& options, ScanJournal& journal) {
   const Model& model = transformer.model();
+  Progress progress("layer " + std::to_string(number) + ", part", 4, StepKind::kUnlike);
   TriggerLayer layer;
   layer.layer = number;
   const LinearizedLayer linearized(model.layer(number - 1), model.config(), options.linearize);
   const double radius = ffn_radius(linearized.weights(), model.config());
   Matrix starts;
   columns_through_ffn(transformer, linearized, radius, layer, starts);
+  progress.advance();
   layer.inputs = find_trigger_inputs(transformer, number - 1, linearized, starts, options.direction,
                                      Random(options.seed, static_cast<std::uint64_t>(number)).next_u64());
+  progress.advance();
   layer.first = entry_coefficients(transformer, number - 1, layer.right, -1, journal);
+  progress.advance();
   layer.second = entry_coefficients(transformer, number - 1, layer.right, first_token, journal);
   layer.first_median = median(layer.first);
   layer.second_median = median(layer.second);
@@ -189,14 +195,17 @@ Trigger analyse_trigger(const Transformer& transformer, const Tokenizer& tokeniz
                      .got = std::to_string(trigger.first_token)});
   if (trigger.first_token < tokenizer.size())
     trigger.first_token_text = readable_token(tokenizer, trigger.first_token);
+  Progress progress("Finding what triggers the explosion", std::ssize(options.layers));
   for (const Index number : options.layers) {
     const std::string name = fmt::format("trigger-{:04}-{}", number, trigger.first_token);
     if (const auto kept = journal.get(name)) {
       trigger.layers.push_back(trigger_layer_from_record(*kept));
+      progress.skip();
     } else {
       trigger.layers.push_back(
           analyse_layer_trigger(transformer, number, trigger.first_token, options, journal));
       journal.put(name, to_record(trigger.layers.back()));
+      progress.advance();
     }
     if (!trigger.layers.back().inputs.has_maximiser)
       trigger.notes.push_back(fmt::format(

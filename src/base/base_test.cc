@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cmath>
 #include <fstream>
+#include <thread>
 #include <vector>
 
 #include "base/error.h"
@@ -131,6 +132,65 @@ TEST(Interrupt, StopsTheNextStep) {
   EXPECT_THROW(check_interrupt(), Error);
   clear_interrupt();
   EXPECT_NO_THROW(check_interrupt());
+}
+
+class ProgressLine : public testing::Test {
+ protected:
+  ProgressLine() {
+    Progress::show_on([this](const std::string& line) { lines_.push_back(line); });
+  }
+  ~ProgressLine() override { Progress::show_on({}); }
+  std::vector<std::string> lines_;
+};
+
+TEST_F(ProgressLine, TellsWhatIsDoneAndTheTimeThatIsLeft) {
+  Progress progress("hashing", 4);
+  progress.advance();
+  ASSERT_EQ(lines_.size(), 1U);
+  EXPECT_THAT(lines_[0], testing::MatchesRegex("hashing  25 %, .:.. left"));
+}
+
+TEST_F(ProgressLine, OfAPartNamesTheWholeAndCountsItsShareWhereItIsExpected) {
+  Progress all("Analysing", 3, StepKind::kUnlike);
+  all.advance();
+  Progress text("text", 10);
+  text.expect(5);
+  Progress layers("layers", 2);
+  layers.advance();
+  ASSERT_EQ(lines_.size(), 2U);
+  EXPECT_THAT(lines_[1], testing::MatchesRegex("Analysing 2 of 3 · text  25 %, .:.. left · layers  50 %"));
+}
+
+TEST_F(ProgressLine, WhereNothingIsDoneYetTheTimeIsThePartsOwn) {
+  Progress text("text", 10);
+  Progress layers("layers", 2);
+  layers.advance();
+  ASSERT_EQ(lines_.size(), 1U);
+  EXPECT_THAT(lines_[0], testing::MatchesRegex("text  0 % · layers  50 %, .:.. left"));
+}
+
+TEST_F(ProgressLine, StepsOfAnEarlierRunSayNothingOfTheTime) {
+  Progress progress("layers", 1000);
+  progress.skip(900);
+  std::this_thread::sleep_for(std::chrono::milliseconds(30));
+  progress.advance();
+  ASSERT_EQ(lines_.size(), 1U);
+  EXPECT_THAT(lines_[0], testing::StartsWith("layers  90 %, "));
+  EXPECT_THAT(lines_[0], testing::Not(HasSubstr("0:00"))) << "99 steps of 30 ms";
+}
+
+TEST_F(ProgressLine, IsQuietInsideAParallelLoop) {
+  const int threads = thread_count();
+  set_thread_count(2);
+  Progress progress("outside", 2);
+  parallel_for(2, [](Index) {
+    Progress inside("inside", 1);
+    inside.advance();
+  });
+  set_thread_count(threads);
+  progress.advance();
+  ASSERT_EQ(lines_.size(), 1U);
+  EXPECT_THAT(lines_[0], testing::StartsWith("outside"));
 }
 
 TEST(Sha256, AgreesWithTheStandardsExample) {

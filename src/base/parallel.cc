@@ -23,12 +23,17 @@ int& configured_threads() {
 
 #ifdef DEFECTOSCOPE_STD_THREADS
 thread_local bool inside_parallel = false;
-bool in_parallel() { return inside_parallel; }
-#else
-bool in_parallel() { return omp_in_parallel() != 0; }
 #endif
 
 }  // namespace
+
+bool in_parallel() {
+#ifdef DEFECTOSCOPE_STD_THREADS
+  return inside_parallel;
+#else
+  return omp_in_parallel() != 0;
+#endif
+}
 
 int thread_count() { return configured_threads(); }
 

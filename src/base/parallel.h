@@ -17,6 +17,9 @@ void set_thread_count(int threads);
 /// Inside a body, OpenMP libraries (oneDNN, OpenBLAS) run on one thread. Nested calls run serially.
 void parallel_for(Index tiles, const std::function<void(Index)>& body);
 
+/// Whether this runs inside a body of parallel_for.
+bool in_parallel();
+
 /// parallel_for over [0, count) cut into ranges of `grain`: body(begin, end).
 void parallel_ranges(Index count, Index grain, const std::function<void(Index, Index)>& body);
 

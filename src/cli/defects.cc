@@ -60,7 +60,10 @@ AnalysisCommand high_norm_analysis() {
             const auto batches = rows_of(context, kHighNormTokens);
             ActivationMaxima maxima;
             const Transformer recorder(context.model, recording_options(maxima, context.options.compute));
-            const HighNormDetail detail = high_norm_detail(recorder, batches, context.scan);
+            const GatheredBeside inputs{.write = [&](RecordWriter& record) { maxima.write(record); },
+                                        .read = [&](RecordReader& record) { maxima.read(record); }};
+            const HighNormDetail detail =
+                high_norm_detail(recorder, batches, context.scan, context.journal, inputs);
             return high_norm_output(context.scan, detail, outlier_channels(context.model, maxima));
           }};
 }

@@ -31,7 +31,7 @@ std::vector<AnalysisCommand> full_scan_analyses() {
 std::vector<AnalysisOutput> run_full_scan(const AnalysisContext& context) {
   std::vector<AnalysisOutput> outputs;
   const auto analyses = full_scan_analyses();
-  Progress progress("Analysing", static_cast<Index>(analyses.size()));
+  Progress progress("Analysing", static_cast<Index>(analyses.size()), StepKind::kUnlike);
   for (const AnalysisCommand& analysis : analyses) {
     check_interrupt();
     const std::string record = "analysis-" + analysis.name;

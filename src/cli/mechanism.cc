@@ -17,8 +17,8 @@ AnalysisCommand mechanism_analysis() {
             options.seed = context.options.seed;
             options.compute = context.options.compute;
             options.linearize = context.options.linearize;
-            return mechanism_output(
-                context.scan, explain_mechanism(context.model, context.tokenizer, context.scan, options));
+            return mechanism_output(context.scan, explain_mechanism(context.model, context.tokenizer,
+                                                                    context.scan, options, context.journal));
           }};
 }
 

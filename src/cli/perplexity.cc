@@ -1,11 +1,10 @@
-#include "forward/perplexity.h"
-
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
 
 #include "analysis/journal.h"
+#include "analysis/kept_perplexity.h"
 #include "base/version.h"
 #include "checkpoint/checkpoint.h"
 #include "cli/app.h"
@@ -25,17 +24,6 @@ struct PerplexityCommand {
   std::string method = "none", out;
   bool json = false;
 };
-
-/// The windows an interrupted run completed, in order.
-std::vector<WindowLoss> completed(ScanJournal& journal) {
-  std::vector<WindowLoss> done;
-  while (const auto record = journal.get(fmt::format("windows-{:08}", done.size()))) {
-    RecordReader reader(*record);
-    const auto part = reader.list<WindowLoss>();
-    done.insert(done.end(), part.begin(), part.end());
-  }
-  return done;
-}
 
 QuantMethod method_of(const PerplexityCommand& command, const Model& model) {
   QuantMethod method = method_named(command.method);
@@ -87,16 +75,7 @@ void run(const PerplexityCommand& command) {
                               report.text_sha256, report.method, report.scheme,
                               fmt::join(report.skip_layers, ","), method.alpha, command.scheme.calibration,
                               report.compute, report.instruction_set, report.window, report.stride));
-  const std::vector<WindowLoss> done = completed(journal);
-  std::size_t kept = done.size();
-  report.result =
-      perplexity(quantized.transformer(), text.tokens, windows, done, [&](std::span<const WindowLoss> fresh) {
-        if (fresh.empty()) return;
-        RecordWriter record;
-        record.list(std::vector<WindowLoss>(fresh.begin(), fresh.end()));
-        journal.put(fmt::format("windows-{:08}", kept), record.bytes());
-        kept += fresh.size();
-      });
+  report.result = kept_perplexity(quantized.transformer(), text.tokens, windows, journal, "windows");
   const std::vector<std::string> missing = write_perplexity_report(report, clock.info(), out);
   journal.clear();
   print_result(command.json ? perplexity_json(report) : perplexity_text(report), missing);

@@ -50,11 +50,13 @@ void add_phantom(CLI::App& app) {
   command
       ->add_option("--explosion", options->options.explosion_layers, "Explosion layers, 1-based (default: 2)")
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->type_name("LAYERS");
   command
       ->add_option("--decay", options->options.decay_layers,
                    "Decay layers, 1-based (default: the last but one)")
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->type_name("LAYERS");
   command->add_option("--second", options->second, "What a second explosion layer does")
       ->capture_default_str()

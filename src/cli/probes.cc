@@ -102,12 +102,14 @@ AnalysisOutput run_ablate(const AnalysisContext& context, const std::vector<Inde
                                              .linearize = context.options.linearize,
                                              .temperature = temperature,
                                              .seed = context.options.seed,
-                                             .compute = context.options.compute}));
+                                             .compute = context.options.compute},
+                                            context.journal));
 }
 
 void add_layers(CLI::App& command, const std::shared_ptr<std::vector<Index>>& layers) {
   command.add_option("--layers", *layers, "Layers to look at, 1-based: 2,9 (default: the explosion layers)")
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->type_name("LAYERS");
 }
 

@@ -76,6 +76,7 @@ void add_scheme_options(CLI::App& command, SchemeFlags& flags) {
   command
       .add_option("--skip", flags.skip, "Layers whose down projection (F2) stays unquantized, 1-based: 2,31")
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->type_name("LAYERS");
   command.add_option("--calibration", flags.calibration, "Text for the inputs' maxima (default: --text)")
       ->type_name("FILE");

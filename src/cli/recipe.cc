@@ -114,6 +114,7 @@ void add_recipe(CLI::App& app) {
           "Layers whose second FFN matrix (F2) stays unquantized, 1-based: 2,31 (default: the explosion "
           "and decay layers that a scan finds)")
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->type_name("LAYERS");
   command->add_option("--out", options->out, "The file to write (default: standard output)")
       ->type_name("FILE");

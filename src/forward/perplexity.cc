@@ -131,6 +131,7 @@ Perplexity perplexity(const Transformer& transformer, std::span<const std::int32
   for (Index first = first_open; first < text.count(); first += text.per_pass()) {
     const Index last = std::min(first + text.per_pass(), text.count());
     const Batch batch = text.batch(first, last);
+    progress.expect(last - first);
     const Matrix states = transformer.final_states(batch);
     for (Index window = first; window < last; ++window) {
       WindowLoss result{text.begin(window), text.targets(window), 0};

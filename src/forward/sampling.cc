@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "base/progress.h"
 #include "base/random.h"
 #include "forward/kv_cache.h"
 #include "forward/transformer_parts.h"
@@ -54,8 +55,8 @@ class Group {
         temperature_(temperature),
         seed_(seed) {}
 
-  /// Grows sequences [first, last) of `all` to their ends.
-  void grow(std::vector<TokenIds>& all, std::size_t first, std::size_t last) {
+  /// Grows sequences [first, last) of `all` to their ends; a step of `progress` is a token of each.
+  void grow(std::vector<TokenIds>& all, std::size_t first, std::size_t last, Progress& progress) {
     std::vector<TokenIds> fed;  // the tokens each sequence's cache has not seen
     for (std::size_t i = first; i < last; ++i) {
       if (static_cast<Index>(all[i].size()) >= length_) continue;
@@ -63,7 +64,11 @@ class Group {
       caches_.emplace_back(config_, length_);
       fed.push_back(all[i]);
     }
-    while (!growing_.empty()) fed = step(std::move(fed));
+    while (!growing_.empty()) {
+      progress.expect();
+      fed = step(std::move(fed));
+      progress.advance();
+    }
   }
 
  private:
@@ -137,9 +142,10 @@ std::vector<TokenIds> Transformer::sample(const std::vector<TokenIds>& starts, I
   const auto count = static_cast<Index>(all.size());
   const Index groups = (count + size - 1) / size;
   const auto grow = [&](Index group) {
+    Progress progress("writing text", length);
     Group(*this, length, temperature, seed)
         .grow(all, static_cast<std::size_t>(group * size),
-              static_cast<std::size_t>(std::min(count, (group + 1) * size)));
+              static_cast<std::size_t>(std::min(count, (group + 1) * size)), progress);
   };
   if (own_sequences) {
     parallel_for(groups, grow);

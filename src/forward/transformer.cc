@@ -79,11 +79,13 @@ Matrix Transformer::Parts::run(const Batch& batch, Observer& observer, std::span
   const RotaryRows rotary = rotary_tables.of(batch, positions);
   const RotaryRows local_rotary = rotary_tables.local(batch, positions);
   const Pass pass{batch, observer, workspace, rotary, local_rotary, caches};
+  Progress progress("running the layers", model.config().layers);
   for (Index layer = 0; layer < model.config().layers; ++layer) {
     check_interrupt();
     block(layer)->forward(pass, states);
     check_finite(layer, batch, states);
     observer.on_states(layer, Tap::kAfterLayer, batch, states);
+    progress.advance();
     if (observer.stop_after(layer)) break;
   }
   return states;

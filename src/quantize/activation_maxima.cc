@@ -62,6 +62,21 @@ float ActivationMaxima::largest(ModuleId id) const {
   return most;
 }
 
+void ActivationMaxima::write(RecordWriter& record) const {
+  record.value(channels_.size());
+  for (const auto& [id, maxima] : channels_) {
+    record.value(id);
+    record.list(maxima);
+  }
+}
+
+void ActivationMaxima::read(RecordReader& record) {
+  for (auto count = record.value<std::size_t>(); count > 0; --count) {
+    const auto id = record.value<ModuleId>();
+    channels_[id] = record.list<float>();
+  }
+}
+
 ModuleId ActivationMaxima::input_of(ModuleId id) {
   switch (id.module) {
     case Module::kKey:

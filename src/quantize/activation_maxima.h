@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "analysis/journal.h"
 #include "forward/text_windows.h"
 #include "quantize/module_id.h"
 
@@ -22,6 +23,9 @@ class ActivationMaxima {
   /// Of the whole input. Where no token reached an expert, of what reached the other experts of its layer.
   float largest(ModuleId id) const;
   std::vector<float>& entry(ModuleId id) { return channels_[input_of(id)]; }
+  /// What was recorded so far, in a journal's record and back; reading keeps the addresses of entries.
+  void write(RecordWriter& record) const;
+  void read(RecordReader& record);
 
   /// The one that stands for all matmuls that read the same input: query for key and value, up (of no expert)
   /// for gate.

@@ -23,6 +23,8 @@ enum class PublishedQuantity {
   kLaterNorm,         ///< of an ordinary later token after the layer (ours: the median)
   kFirstCoefficient,  ///< mean |v1 · h| of first tokens just before the FFN
   kMassiveDimension,  ///< `layer` is the rank (1: the largest), the value a 0-based dimension
+  kNamedSpikes,       ///< how many of named_tokens are among the five entries of largest norm after the layer
+                      ///< where all attention is removed
   kPerplexity,        ///< unquantized
   kPerplexityRtn,     ///< round to nearest, W8A8, a step a tensor
   kPerplexityRtnSkip,
@@ -52,6 +54,7 @@ struct PublishedModel {
   double threshold = 0;            ///< norm above which a state counted as high; 0: none was given
   std::vector<Index> skip_layers;  ///< 1-based: whose down projection the skipping methods leave alone
   std::vector<PublishedFigure> figures;
+  std::vector<std::string_view> named_tokens = {};  ///< as the vocabulary spells them, without "▁"
 };
 
 /// All that is known, the paper's models first, then the zoo's (measured in PyTorch by zoo/measure.py;

@@ -5,10 +5,15 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
+#include <set>
 
+#include "analysis/census.h"
 #include "analysis/high_norm_detail.h"
 #include "analysis/mechanism.h"
+#include "analysis/record_fields.h"
 #include "base/error.h"
+#include "base/progress.h"
 #include "base/version.h"
 #include "model/model.h"
 #include "quantize/study_parts.h"
@@ -22,7 +27,10 @@ namespace {
 using enum PublishedQuantity;
 
 constexpr std::size_t kRows = 1000, kShortest = 10, kLongest = 1000;  // the authors' rows, in characters
-constexpr Index kLargestExact = 1024;  // width up to which LAPACK decomposes every layer unasked
+constexpr Index kEntriesAtOnce = 2048;
+constexpr std::size_t kLargestShown = 5;  // annotated in the paper's figure 6
+constexpr std::string_view kSpace = "▁";  // SentencePiece's
+constexpr Index kLargestExact = 1024;     // width up to which LAPACK decomposes every layer unasked
 
 std::vector<TokenIds> parity_rows(const std::filesystem::path& text, const Tokenizer& tokenizer) {
   std::vector<TokenIds> rows;
@@ -137,10 +145,45 @@ Run run(const Model& model, const Tokenizer& tokenizer, const ScanOptions& optio
   Run result;
   result.self_pairs = options.linearize.paper_parity;
   result.scan = scan(model, tokenizer, options, journal);
-  result.mechanism =
-      explain_mechanism(model, tokenizer, result.scan,
-                        {.seed = options.seed, .compute = options.compute, .linearize = options.linearize});
+  result.mechanism = explain_mechanism(
+      model, tokenizer, result.scan,
+      {.seed = options.seed, .compute = options.compute, .linearize = options.linearize}, journal);
   return result;
+}
+
+/// See kNamedSpikes.
+double count_named_spikes(const PublishedModel& published, Index layer, const Model& model,
+                          const Tokenizer& tokenizer, ComputeType compute, ScanJournal& journal) {
+  const auto norms = kept_or_made<std::vector<float>>(
+      journal, fmt::format("named-spikes-{}", layer), [](auto& values, const auto& field) { field(values); },
+      [&] {
+        const Transformer transformer(model, {.compute = compute, .linear = {}});
+        const Index entries = std::min(tokenizer.size(), model.config().vocab_size);
+        std::vector<float> all;
+        Progress progress("Vocabulary without attention", entries);
+        for (Index first = 0; first < entries; first += kEntriesAtOnce) {
+          std::vector<TokenIds> alone;
+          for (Index i = first; i < std::min(first + kEntriesAtOnce, entries); ++i)
+            alone.push_back({static_cast<TokenId>(i)});
+          Matrix states = transformer.embed(Batch(alone));
+          const auto piece = lone_norms(transformer, states, {layer - 1}, true).front();
+          all.insert(all.end(), piece.begin(), piece.end());
+          progress.advance(std::ssize(alone));
+        }
+        return all;
+      });
+  std::vector<std::size_t> order(norms.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::ranges::stable_sort(order, std::greater{}, [&](std::size_t i) { return norms[i]; });
+  order.resize(std::min(order.size(), kLargestShown));
+  std::set<std::string_view> found;
+  for (const std::size_t id : order) {
+    std::string token = tokenizer.token(static_cast<TokenId>(id));
+    if (token.starts_with(kSpace)) token.erase(0, kSpace.size());
+    const auto named = std::ranges::find(published.named_tokens, token);
+    if (named != published.named_tokens.end()) found.insert(*named);
+  }
+  return static_cast<double>(found.size());
 }
 
 QuantMethod method_for(PublishedQuantity quantity, const PublishedModel& published, const Model& model) {
@@ -220,6 +263,12 @@ Reproduction reproduce(const PublishedModel& published, const Model& model, cons
                       exact.threshold ? fmt::format(" (above {})", *exact.threshold) : ""));
   const auto measured = perplexities(published, model, tokenizer, options, journals.perplexity, result.notes);
   for (const PublishedFigure& figure : published.figures) {
+    if (figure.quantity == kNamedSpikes) {  // no mode changes it
+      const double count =
+          count_named_spikes(published, figure.layer, model, tokenizer, exact.compute, journals.exact);
+      result.figures.push_back({figure, count, count});
+      continue;
+    }
     if (!is_perplexity(figure.quantity)) {
       result.figures.push_back({figure, runs[0].value(figure), runs[1].value(figure)});
       continue;

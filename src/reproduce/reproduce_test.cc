@@ -111,6 +111,7 @@ TEST_F(Reproduce, AThresholdThatNothingReachesLeavesNumbersEmptyAndSaysSo) {
   const Reproduction result = reproduced(table, zoo, false);
   EXPECT_EQ(result.notes.size(), 3U);  // both runs, and the perplexities nobody gave a text for
   for (const ReproducedFigure& figure : result.figures) {
+    if (figure.published.quantity == PublishedQuantity::kNamedSpikes) continue;  // the weights' own
     EXPECT_FALSE(figure.exact);
     EXPECT_FALSE(figure.parity);
   }

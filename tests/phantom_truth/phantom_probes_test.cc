@@ -95,6 +95,7 @@ TEST_P(PhantomProbes, RemovingTheSubspaceMakesTheMiddleLayersOrdinary) {
     for (int t = 0; t < 24; ++t)
       row.push_back(
           static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(model_->config().vocab_size))));
+  ScanJournal journal;
   const AblationResult result = ablate(*model_, *tokenizer_, rows,
                                        {.layers = truth_.explosion_layers,
                                         .direction = truth_.u,
@@ -102,7 +103,8 @@ TEST_P(PhantomProbes, RemovingTheSubspaceMakesTheMiddleLayersOrdinary) {
                                         .linearize = {},
                                         .window = 24,
                                         .sequences = 1,
-                                        .sequence_tokens = 12});
+                                        .sequence_tokens = 12},
+                                       journal);
   ASSERT_EQ(result.runs.size(), 1 + all_ablations().size());
   for (Index layer = truth_.explosion_layers.back(); layer < truth_.decay_layers.front(); ++layer) {
     const auto at = static_cast<std::size_t>(layer);
