@@ -73,7 +73,7 @@ constexpr auto kEachOfPass = [](auto& pass, const auto& field) {
   field(pass.result.tokens);
   field(pass.sums.sums);
   field(pass.sums.counts);
-  for (std::size_t group : {0, 1}) {
+  for (const std::size_t group : {std::size_t{0}, std::size_t{1}}) {
     field(pass.sums.groups[group]);
     field(pass.sums.group_counts[group]);
   }
