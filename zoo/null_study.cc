@@ -1,10 +1,12 @@
 // What independently trained models show of each other (docs/lineage.md). Its first argument says what it
 // prints:
 //
-// table SIGNATURES PHANTOMS
-//   src/lineage/null_table.h; writes its phantoms into the folder PHANTOMS
-// check SIGNATURES [FIGURES]
-//   false positives, each pair against all that share no model with it
+// table SIGNATURES MODELS PHANTOMS
+//   src/lineage/null_table.h; MODELS has the folders that the signatures are of, for aligned embeddings;
+//   writes its phantoms into the folder PHANTOMS
+// check SIGNATURES [MODELS [FIGURES]]
+//   false positives, each pair against all that share no model with it; embeddings are aligned where MODELS
+//   is given
 // phantoms N FOLDER [FIGURES]
 //   false positives of N other phantoms, written into FOLDER
 // separation ZOO TEXT
@@ -17,6 +19,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
 
 #include "analysis/angle.h"
@@ -38,18 +41,44 @@ namespace fs = std::filesystem;
 constexpr Index kGoodnessDraws = 499, kPhantomsOfTheNull = 64;
 constexpr std::uint64_t kFirstOtherPhantom = 1001;  // none of the null's
 
+/// Models that were trained, or made, independently of each other.
+struct Population {
+  std::vector<Signature> signatures;
+  std::vector<std::shared_ptr<const Model>> models;
+  std::vector<EmbeddedVocabulary> vocabularies;
+
+  void open(const fs::path& path) {
+    models.push_back(std::make_shared<const Model>(Model::open(path)));
+    vocabularies.push_back(embedded_vocabulary(*models.back(), open_tokenizer(path).get()));
+  }
+};
+
+/// Signatures of a folder, with their models where `models` has them.
+Population trained_models(const fs::path& signatures, const fs::path& models) {
+  Population population{read_signatures(signatures), {}, {}};
+  if (!models.empty())
+    for (const Signature& signature : population.signatures) population.open(models / signature.model);
+  return population;
+}
+
+std::vector<UnrelatedPair> pairs_of(const Population& population) {
+  return unrelated_pairs(population.signatures, population.vocabularies);
+}
+
 /// Phantoms of one shape with seeds from `first_seed` on, written into `folder` where they are not there yet.
 std::vector<UnrelatedPair> phantom_pairs(Index count, std::uint64_t first_seed, const fs::path& folder) {
-  std::vector<Signature> signatures;
+  Population population;
   for (Index i = 0; i < count; ++i) {
     PhantomOptions options;
     options.shape = phantom_shape_named("tiny");
     options.seed = first_seed + static_cast<std::uint64_t>(i);
     const fs::path path = folder / fmt::format("phantom-{}", options.seed);
     if (!fs::exists(path / "config.json")) write_phantom(options, path);
-    signatures.push_back(compute_signature(Model::open(path), open_tokenizer(path).get(), {}));
+    population.open(path);
+    population.signatures.push_back(
+        compute_signature(*population.models.back(), open_tokenizer(path).get(), {}));
   }
-  return unrelated_pairs(signatures);
+  return pairs_of(population);
 }
 
 void print_population(std::span<const UnrelatedPair> pairs) {
@@ -65,11 +94,12 @@ void print_population(std::span<const UnrelatedPair> pairs) {
   }
 }
 
-void print_table(const fs::path& signatures, const fs::path& phantoms) {
-  const std::vector<UnrelatedPair> models = unrelated_pairs(read_signatures(signatures)),
+void print_table(const fs::path& signatures, const fs::path& models_folder, const fs::path& phantoms) {
+  const std::vector<UnrelatedPair> models = pairs_of(trained_models(signatures, models_folder)),
                                    planted = phantom_pairs(kPhantomsOfTheNull, 1, phantoms);
   fmt::print(
-      "#pragma once\n\n// Made by `null_study table zoo/unrelated FOLDER`; not to be edited.\n\n#include "
+      "#pragma once\n\n// Made by `null_study table zoo/unrelated MODELS FOLDER`; not to be "
+      "edited.\n\n#include "
       "<array>\n\n"
       "#include \"lineage/empirical_null.h\"\n\nnamespace defectoscope::null_table {{\n\n"
       "inline constexpr std::array<EmpiricalNull, {}> kKinds{{{{\n    // Trained models.\n",
@@ -146,8 +176,8 @@ void check(std::span<const UnrelatedPair> pairs, const std::string& what, const 
          {against_uniform("most cautious", left_out), against_uniform("laws alone", laws)}, figures);
 }
 
-void check_signatures(const fs::path& folder, const fs::path& figures) {
-  const std::vector<UnrelatedPair> pairs = unrelated_pairs(read_signatures(folder));
+void check_signatures(const fs::path& folder, const fs::path& models, const fs::path& figures) {
+  const std::vector<UnrelatedPair> pairs = pairs_of(trained_models(folder, models));
   check(pairs, "models", figures);
   fmt::print(
       "\n| evidence | pairs | threshold | shape | scale | A² | p of the fit "
@@ -250,14 +280,14 @@ void print_separation(const fs::path& zoo, const std::string& text) {
 int run(const std::vector<std::string>& arguments) {
   const std::size_t n = arguments.size();
   const std::string verb = n > 0 ? arguments[0] : "";
-  if (verb == "table" && n == 3) return print_table(arguments[1], arguments[2]), 0;
-  if (verb == "check" && (n == 2 || n == 3))
-    return check_signatures(arguments[1], n == 3 ? arguments[2] : ""), 0;
+  const auto optional = [&](std::size_t i) { return i < n ? arguments[i] : std::string(); };
+  if (verb == "table" && n == 4) return print_table(arguments[1], arguments[2], arguments[3]), 0;
+  if (verb == "check" && n >= 2 && n <= 4) return check_signatures(arguments[1], optional(2), optional(3)), 0;
   if (verb == "phantoms" && (n == 3 || n == 4))
-    return check_phantoms(std::stol(arguments[1]), arguments[2], n == 4 ? arguments[3] : ""), 0;
+    return check_phantoms(std::stol(arguments[1]), arguments[2], optional(3)), 0;
   if (verb == "separation" && n == 3) return print_separation(arguments[1], arguments[2]), 0;
   std::fputs(
-      "usage: null_study table SIGNATURES PHANTOMS | check SIGNATURES [FIGURES] |\n"
+      "usage: null_study table SIGNATURES MODELS PHANTOMS | check SIGNATURES [MODELS [FIGURES]] |\n"
       "                  phantoms N FOLDER [FIGURES] | separation ZOO TEXT\n",
       stderr);
   return 2;

@@ -28,13 +28,17 @@ void add_compare(CLI::App& app) {
       "Compare models by directions as the paper's authors compute them, not in canonical form");
   add_threads(*command, options->common);
   command->footer(
+      "Two models, rather than their signature files, are also compared after their hidden spaces were "
+      "aligned "
+      "through the shared vocabulary.\n"
       "Exit code 0 whatever the verdict; read it from --json. docs/lineage.md says how to read it.");
   command->callback([options] {
     apply(options->common);
     SignatureOptions signature;
     if (options->paper) signature.form = SignatureForm::kPaper;
-    const Comparison comparison =
-        compare(signature_of(options->a, signature), signature_of(options->b, signature));
+    const Comparand a = comparand_of(options->a, signature), b = comparand_of(options->b, signature);
+    const EmbeddingAlignment alignment = align_embeddings(a.vocabulary, b.vocabulary);
+    const Comparison comparison = compare(a.signature, b.signature, &alignment);
     std::fputs((options->json ? comparison_json(comparison) : comparison_text(comparison)).c_str(), stdout);
   });
 }

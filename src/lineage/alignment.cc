@@ -6,9 +6,7 @@
 
 #include "analysis/angle.h"
 #include "kernels/pointwise.h"
-#include "lineage/compare.h"
 #include "lineage/null_law.h"
-#include "lineage/shared_tokens.h"
 #include "spectral/basis.h"
 
 namespace defectoscope {
@@ -16,26 +14,6 @@ namespace {
 
 constexpr double kCertain = 1e4;         // stands for −ln p of equal directions
 constexpr double kNearlyOrthogonal = 3;  // |cos| √D below this is no match and costs no exact p
-
-/// Directions that can be held against each other, a row a layer.
-struct DirectionSet {
-  Matrix a, b;
-  double dimension = 0;
-};
-
-std::vector<DirectionSet> comparable_sets(const Signature& a, const Signature& b) {
-  std::vector<DirectionSet> sets;
-  if (a.hidden_size == b.hidden_size) {
-    const auto dimension = static_cast<double>(a.hidden_size - 1);
-    sets.push_back({a.left, b.left, dimension});
-    sets.push_back({a.ffn_left, b.ffn_left, dimension});
-  }
-  const SharedTokens shared(a, b);
-  if (shared.size() < kLeastSharedTokens) return sets;
-  for (const auto of : {&Signature::token_left, &Signature::token_ffn_left})
-    sets.push_back({shared_columns(a.*of, shared.a), shared_columns(b.*of, shared.b), shared.dimension});
-  return sets;
-}
 
 /// Of all pairs of layers [layers of a, layers of b].
 struct PairTable {
@@ -50,12 +28,12 @@ std::vector<double> lengths_of(const Matrix& rows) {
   return lengths;
 }
 
-PairTable hold_against(const std::vector<DirectionSet>& sets, Index rows, Index cols) {
+PairTable hold_against(const std::vector<const DirectionSet*>& sets, Index rows, Index cols) {
   PairTable table{DoubleMatrix(rows, cols), DoubleMatrix(rows, cols), DoubleMatrix(rows, cols)};
   const double factor =
       std::log(static_cast<double>(rows) * static_cast<double>(cols) * static_cast<double>(sets.size()));
   for (std::size_t s = 0; s < sets.size(); ++s) {
-    const DirectionSet& set = sets[s];
+    const DirectionSet& set = *sets[s];
     DoubleMatrix cosines(rows, cols);
     rows_by_rows(to_double(set.a), to_double(set.b), cosines);
     const std::vector<double> lengths_a = lengths_of(set.a), lengths_b = lengths_of(set.b);
@@ -137,10 +115,10 @@ bool LayerAlignment::all_in_place() const {
   return true;
 }
 
-LayerAlignment align_layers(const Signature& a, const Signature& b) {
+LayerAlignment align_layers(const Signature& a, const Signature& b, const DirectionSets& directions) {
   LayerAlignment alignment;
   alignment.layers.resize(static_cast<std::size_t>(b.layers));
-  const std::vector<DirectionSet> sets = comparable_sets(a, b);
+  const std::vector<const DirectionSet*> sets = directions.present();
   std::vector<Index> taken(static_cast<std::size_t>(a.layers), 0);
   if (!sets.empty() && a.layers > 0 && b.layers > 0) {
     const PairTable table = hold_against(sets, a.layers, b.layers);

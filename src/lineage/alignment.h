@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "lineage/direction_sets.h"
 #include "lineage/signature.h"
 
 namespace defectoscope {
@@ -38,8 +39,8 @@ struct LayerAlignment {
 inline constexpr double kSameLayer = 1e-3;
 
 /// Global alignment of the two sequences (Needleman and Wunsch 1970): the order-preserving matching of
-/// largest total −ln p over L's and F's directions (hidden, where the widths are equal, and over shared
-/// tokens); what remains of b is then given its likeliest counterpart as moved or duplicated. O(layers² · d).
-LayerAlignment align_layers(const Signature& a, const Signature& b);
+/// largest total −ln p over L's and F's directions in all coordinates that there are; what remains of b is
+/// then given its likeliest counterpart as moved or duplicated. O(layers² · d).
+LayerAlignment align_layers(const Signature& a, const Signature& b, const DirectionSets& directions);
 
 }  // namespace defectoscope

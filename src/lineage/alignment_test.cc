@@ -32,7 +32,8 @@ std::vector<Index> fates(const LayerAlignment& alignment) {
 }
 
 LayerAlignment against_base(const Signature& other) {
-  return align_layers(signature_of("llama-base"), other);
+  return align_layers(signature_of("llama-base"), other,
+                      DirectionSets(signature_of("llama-base"), other, nullptr));
 }
 
 TEST(Alignment, OfAFineTunedModelEveryLayerIsInPlace) {

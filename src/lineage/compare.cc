@@ -10,6 +10,8 @@
 #include "analysis/angle.h"
 #include "base/error.h"
 #include "kernels/pointwise.h"
+#include "lineage/direction_sets.h"
+#include "lineage/embedding_alignment.h"
 #include "lineage/empirical_null.h"
 #include "lineage/invariants.h"
 #include "lineage/null_law.h"
@@ -50,8 +52,9 @@ void correct(Evidence& evidence) {
 
 /// Same-numbered rows of two matrices, where `part` says so.
 template <typename Part>
-Evidence same_layers(EvidenceKind kind, const Matrix& a, const Matrix& b, double dimension, Part part) {
-  Evidence evidence{.kind = kind, .not_compared = {}, .angles_degrees = {}, .dimension = dimension};
+Evidence same_layers(EvidenceKind kind, const DirectionSet& set, Part part) {
+  const Matrix &a = set.a, &b = set.b;
+  Evidence evidence{.kind = kind, .not_compared = {}, .angles_degrees = {}, .dimension = set.dimension};
   for (Index i = 0; i < std::min(a.rows(), b.rows()); ++i) {
     evidence.angles_degrees.push_back(std::numeric_limits<double>::quiet_NaN());
     if (!part(i) || !exists(a.row(i)) || !exists(b.row(i))) continue;
@@ -60,12 +63,18 @@ Evidence same_layers(EvidenceKind kind, const Matrix& a, const Matrix& b, double
     count(evidence, a.row(i), b.row(i), i, i, degrees);
   }
   correct(evidence);
+  if (evidence.comparisons == 0) evidence.not_compared = "no layer has a direction in both models";
   return evidence;
 }
 
-Evidence any_layers(const Matrix& a, const Matrix& b, double dimension) {
+Evidence all_same_layers(EvidenceKind kind, const DirectionSet& set) {
+  return same_layers(kind, set, [](Index) { return true; });
+}
+
+Evidence any_layers(const DirectionSet& set) {
+  const Matrix &a = set.a, &b = set.b;
   Evidence evidence{
-      .kind = EvidenceKind::kAnyLayers, .not_compared = {}, .angles_degrees = {}, .dimension = dimension};
+      .kind = EvidenceKind::kAnyLayers, .not_compared = {}, .angles_degrees = {}, .dimension = set.dimension};
   DoubleMatrix cosines(a.rows(), b.rows());
   rows_by_rows(to_double(a), to_double(b), cosines);
   std::vector<std::pair<Index, Index>> pairs;
@@ -84,6 +93,7 @@ Evidence any_layers(const Matrix& a, const Matrix& b, double dimension) {
   }
   evidence.comparisons = std::ssize(pairs);
   correct(evidence);
+  if (pairs.empty()) evidence.not_compared = "no layer has a direction in both models";
   return evidence;
 }
 
@@ -99,49 +109,52 @@ bool is_explosion_like(const Signature& s, Index layer) {
   return s.singular_values(layer, 0) >= kExplosionGap * s.singular_values(layer, 1);
 }
 
-void compare_directions(const Signature& a, const Signature& b, std::vector<Evidence>& list) {
-  if (a.hidden_size != b.hidden_size) {
+void compare_directions(const Signature& a, const Signature& b, const DirectionSets& sets,
+                        std::vector<Evidence>& list) {
+  if (!sets.layers) {
     const std::string reason = other_width(a, b);
     for (const EvidenceKind kind : {EvidenceKind::kLayers, EvidenceKind::kFfns,
                                     EvidenceKind::kExplosionLayers, EvidenceKind::kAnyLayers})
       list.push_back(not_compared(kind, reason));
     return;
   }
-  // Right for LayerNorm, whose directions have no mean, and a little cautious for the others.
-  const auto dimension = static_cast<double>(a.hidden_size - 1);
-  const auto all = [](Index) { return true; };
   const auto explosion = [&](Index i) { return is_explosion_like(a, i) && is_explosion_like(b, i); };
-  list.push_back(same_layers(EvidenceKind::kLayers, a.left, b.left, dimension, all));
-  list.push_back(same_layers(EvidenceKind::kFfns, a.ffn_left, b.ffn_left, dimension, all));
-  list.push_back(same_layers(EvidenceKind::kExplosionLayers, a.left, b.left, dimension, explosion));
-  list.push_back(any_layers(a.left, b.left, dimension));
-  for (Evidence& evidence : list)
-    if (evidence.comparisons == 0)
-      evidence.not_compared = evidence.kind == EvidenceKind::kExplosionLayers
-                                  ? "no layer amplifies one direction above all others in both models"
-                                  : "no layer has a direction in both models";
+  list.push_back(all_same_layers(EvidenceKind::kLayers, *sets.layers));
+  list.push_back(all_same_layers(EvidenceKind::kFfns, *sets.ffns));
+  list.push_back(same_layers(EvidenceKind::kExplosionLayers, *sets.layers, explosion));
+  if (!list.back().compared())
+    list.back().not_compared = "no layer amplifies one direction above all others in both models";
+  list.push_back(any_layers(*sets.layers));
 }
 
-void compare_tokens(const Signature& a, const Signature& b, const SharedTokens& shared,
+void compare_tokens(const Signature& a, const Signature& b, const DirectionSets& sets,
                     std::vector<Evidence>& list) {
+  if (sets.tokens) {
+    list.push_back(all_same_layers(EvidenceKind::kTokens, *sets.tokens));
+    list.push_back(all_same_layers(EvidenceKind::kFfnTokens, *sets.ffn_tokens));
+    return;
+  }
   std::string reason;
   if (a.tokens() == 0 || b.tokens() == 0)
     reason = fmt::format("no vocabulary in the signature of {}", a.tokens() == 0 ? a.model : b.model);
-  else if (shared.size() < kLeastSharedTokens)
+  else
     reason = fmt::format("different vocabularies: {} shared tokens among {} and {} sampled, {} needed",
-                         shared.size(), a.tokens(), b.tokens(), kLeastSharedTokens);
-  if (!reason.empty()) {
-    list.push_back(not_compared(EvidenceKind::kTokens, reason));
-    list.push_back(not_compared(EvidenceKind::kFfnTokens, reason));
+                         sets.shared_tokens, a.tokens(), b.tokens(), kLeastSharedTokens);
+  list.push_back(not_compared(EvidenceKind::kTokens, reason));
+  list.push_back(not_compared(EvidenceKind::kFfnTokens, reason));
+}
+
+void compare_aligned(const DirectionSets& sets, const EmbeddingAlignment* alignment,
+                     std::vector<Evidence>& list) {
+  if (sets.aligned) {
+    list.push_back(all_same_layers(EvidenceKind::kAligned, *sets.aligned));
+    list.push_back(all_same_layers(EvidenceKind::kAlignedFfns, *sets.aligned_ffns));
     return;
   }
-  const auto all = [](Index) { return true; };
-  for (const auto& [kind, of] : {std::pair(EvidenceKind::kTokens, &Signature::token_left),
-                                 std::pair(EvidenceKind::kFfnTokens, &Signature::token_ffn_left)}) {
-    list.push_back(same_layers(kind, shared_columns(a.*of, shared.a), shared_columns(b.*of, shared.b),
-                               shared.dimension, all));
-    if (list.back().comparisons == 0) list.back().not_compared = "no layer has a direction in both models";
-  }
+  const std::string reason =
+      alignment != nullptr ? alignment->not_aligned : "signatures hold no embedding: give both models";
+  list.push_back(not_compared(EvidenceKind::kAligned, reason));
+  list.push_back(not_compared(EvidenceKind::kAlignedFfns, reason));
 }
 
 /// A pair of rows that stand for whole models.
@@ -221,9 +234,13 @@ std::string evidence_name(EvidenceKind kind) {
     case EvidenceKind::kGram:
       return "gram";
     case EvidenceKind::kSpectrum:
+      return "spectrum";
+    case EvidenceKind::kAligned:
+      return "aligned";
+    case EvidenceKind::kAlignedFfns:
       break;
   }
-  return "spectrum";
+  return "aligned-ffns";
 }
 
 std::string verdict_name(Verdict verdict) {
@@ -261,9 +278,9 @@ void conclude(Comparison& comparison, std::span<const EmpiricalNull> null) {
 
 namespace {
 
-/// compare(), with gram_signature(a) where somebody has it.
+/// compare(), with gram_signature(a) where somebody has it; `alignment` may be null.
 Comparison held_together(const Signature& a, const std::vector<float>* gram, const Signature& b,
-                         std::span<const EmpiricalNull> null) {
+                         std::span<const EmpiricalNull> null, const EmbeddingAlignment* alignment) {
   if (a.form != b.form)
     throw Error(ErrorKind::kUsage,
                 {.what = "signatures of different form cannot be compared",
@@ -274,17 +291,21 @@ Comparison held_together(const Signature& a, const std::vector<float>* gram, con
   comparison.a = compared_model(a);
   comparison.b = compared_model(b);
   comparison.form = a.form;
-  compare_directions(a, b, comparison.evidence);
-  const SharedTokens shared(a, b);
-  comparison.shared_tokens = shared.size();
-  compare_tokens(a, b, shared, comparison.evidence);
+  const DirectionSets sets(a, b, alignment);
+  comparison.shared_tokens = sets.shared_tokens;
+  compare_directions(a, b, sets, comparison.evidence);
+  compare_tokens(a, b, sets, comparison.evidence);
   compare_invariants(a, gram, b, comparison.evidence);
+  compare_aligned(sets, alignment, comparison.evidence);
+  if (sets.aligned)
+    comparison.embedding_fit =
+        EmbeddingFit{alignment->tokens, alignment->spaces.dimension(), alignment->spaces.fit};
 
   if (comparison.evidence.front().compared())
     comparison.distance_degrees = comparison.evidence.front().distance_degrees;
   conclude(comparison, null);
   if (comparison.verdict == Verdict::kRelated || comparison.verdict == Verdict::kSameWeights)
-    comparison.alignment = align_layers(a, b);
+    comparison.alignment = align_layers(a, b, sets);
   return comparison;
 }
 
@@ -295,16 +316,19 @@ std::span<const EmpiricalNull> null_of(SignatureForm form) {
 
 }  // namespace
 
-Comparison compare(const Signature& a, const Signature& b) { return compare(a, b, null_of(a.form)); }
+Comparison compare(const Signature& a, const Signature& b, const EmbeddingAlignment* alignment) {
+  return compare(a, b, null_of(a.form), alignment);
+}
 
-Comparison compare(const Signature& a, const Signature& b, std::span<const EmpiricalNull> null) {
-  return held_together(a, nullptr, b, null);
+Comparison compare(const Signature& a, const Signature& b, std::span<const EmpiricalNull> null,
+                   const EmbeddingAlignment* alignment) {
+  return held_together(a, nullptr, b, null, alignment);
 }
 
 PreparedSignature::PreparedSignature(const Signature& s) : signature(s), gram(gram_signature(s)) {}
 
 Comparison compare(const PreparedSignature& a, const Signature& b) {
-  return held_together(a.signature, &a.gram, b, null_of(a.signature.form));
+  return held_together(a.signature, &a.gram, b, null_of(a.signature.form), nullptr);
 }
 
 std::optional<double> smallest_distance(const Comparison& comparison) {

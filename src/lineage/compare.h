@@ -10,6 +10,7 @@
 
 namespace defectoscope {
 
+struct EmbeddingAlignment;
 struct EmpiricalNull;
 
 /// What two signatures are compared by.
@@ -20,17 +21,17 @@ enum class EvidenceKind {
   kAnyLayers,        ///< L's directions, every layer against every other: layers dropped, inserted, moved
   kTokens,           ///< E·u of L over shared vocabulary: any width, any basis of the hidden space
   kFfnTokens,        ///< E·u of F alone
-  kGram,     ///< angles of the layers' directions among themselves (gram_signature): any basis, any width
-  kSpectrum  ///< singular values of L and F, decay eigenvalues (spectrum_signature)
+  kGram,        ///< angles of the layers' directions among themselves (gram_signature): any basis, any width
+  kSpectrum,    ///< singular values of L and F, decay eigenvalues (spectrum_signature)
+  kAligned,     ///< L's directions after the embeddings were laid upon each other (EmbeddingAlignment)
+  kAlignedFfns  ///< the same of F alone
 };
-inline constexpr int kEvidenceKinds = 8;
+inline constexpr int kEvidenceKinds = 10;
 /// "layers", "ffns", …: what JSON and the terminal call it.
 std::string evidence_name(EvidenceKind kind);
 
 /// σ1/σ2 of L from which a layer counts as explosion-like.
 inline constexpr float kExplosionGap = 2;
-/// Fewer shared tokens than these are not compared.
-inline constexpr Index kLeastSharedTokens = 32;
 
 /// One kind of evidence. Logarithms are natural ones of probabilities, at most 0.
 struct Evidence {
@@ -75,11 +76,19 @@ struct ComparedModel {
 
 ComparedModel compared_model(const Signature& signature);
 
+/// How two embeddings lie upon each other.
+struct EmbeddingFit {
+  Index tokens = 0;     ///< shared ones that the fit saw
+  Index dimension = 0;  ///< directions compared after it
+  double fit = 0;       ///< AlignedSpaces::fit
+};
+
 struct Comparison {
   ComparedModel a, b;
   SignatureForm form = SignatureForm::kCanonical;
   Index shared_tokens = 0;
-  std::vector<Evidence> evidence;  ///< one of each kind, in their order
+  std::optional<EmbeddingFit> embedding_fit;  ///< none where the embeddings were not aligned
+  std::vector<Evidence> evidence;             ///< one of each kind, in their order
   /// The paper's distance: Evidence::distance_degrees of kLayers; none for models of different width.
   std::optional<double> distance_degrees;
   /// min(1, K · smallest Evidence::log_p) over the K kinds compared; none where nothing was.
@@ -100,9 +109,13 @@ void conclude(Comparison& comparison, std::span<const EmpiricalNull> null);
 /// kinds: holds however layers and kinds depend on each other. Signatures in canonical form are held against
 /// shipped_null() too, and of each kind the larger p counts. Throws Error(kUsage) where the two are of
 /// different form.
-Comparison compare(const Signature& a, const Signature& b);
+///
+/// `alignment`: of the two models' embeddings, for kAligned and kAlignedFfns; null where a model is not at
+/// hand.
+Comparison compare(const Signature& a, const Signature& b, const EmbeddingAlignment* alignment = nullptr);
 /// The same against another null; an empty one leaves the laws alone.
-Comparison compare(const Signature& a, const Signature& b, std::span<const EmpiricalNull> null);
+Comparison compare(const Signature& a, const Signature& b, std::span<const EmpiricalNull> null,
+                   const EmbeddingAlignment* alignment = nullptr);
 /// What of a signature is worth keeping where it is compared with many: half the time of a comparison.
 struct PreparedSignature {
   explicit PreparedSignature(const Signature& signature);

@@ -13,20 +13,23 @@ constexpr double kClip = 3;
 
 }  // namespace
 
-SharedTokens::SharedTokens(const Signature& x, const Signature& y) {
+SharedHashes::SharedHashes(const std::vector<std::uint64_t>& x, const std::vector<std::uint64_t>& y) {
   std::size_t i = 0, k = 0;
-  while (i < x.token_hashes.size() && k < y.token_hashes.size()) {
-    if (x.token_hashes[i] == y.token_hashes[k]) {
+  while (i < x.size() && k < y.size()) {
+    if (x[i] == y[k]) {
       a.push_back(static_cast<Index>(i++));
       b.push_back(static_cast<Index>(k++));
-    } else if (x.token_hashes[i] < y.token_hashes[k]) {
+    } else if (x[i] < y[k]) {
       ++i;
     } else {
       ++k;
     }
   }
-  dimension = std::min({x.token_dimension, y.token_dimension, static_cast<double>(size() - 1)});
 }
+
+SharedTokens::SharedTokens(const Signature& x, const Signature& y)
+    : SharedHashes(x.token_hashes, y.token_hashes),
+      dimension(std::min({x.token_dimension, y.token_dimension, static_cast<double>(size() - 1)})) {}
 
 Matrix shared_columns(const Matrix& rows, const std::vector<Index>& chosen) {
   Matrix out(rows.rows(), std::ssize(chosen));

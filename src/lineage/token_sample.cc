@@ -6,8 +6,8 @@
 #include <string>
 
 #include "base/sha256.h"
+#include "lineage/row_space.h"
 #include "spectral/basis.h"
-#include "spectral/lapack.h"
 
 namespace defectoscope {
 namespace {
@@ -16,42 +16,6 @@ std::uint64_t hash_of(const std::string& text) {
   Sha256 sum;
   sum.update(text);
   return std::stoull(sum.hex_digest().substr(0, 16), nullptr, 16);
-}
-
-DoubleMatrix transposed(const DoubleMatrix& a) {
-  DoubleMatrix out(a.cols(), a.rows());
-  for (Index r = 0; r < a.rows(); ++r)
-    for (Index c = 0; c < a.cols(); ++c) out(c, r) = a(r, c);
-  return out;
-}
-
-void remove_column_means(DoubleMatrix& x) {
-  for (Index c = 0; c < x.cols(); ++c) {
-    double mean = 0;
-    for (Index r = 0; r < x.rows(); ++r) mean += x(r, c);
-    mean /= static_cast<double>(std::max<Index>(1, x.rows()));
-    for (Index r = 0; r < x.rows(); ++r) x(r, c) -= mean;
-  }
-}
-
-/// Leading right singular vectors of x as rows, from the Gram matrix of its shorter side.
-DoubleMatrix leading_right(const DoubleMatrix& x, const DoubleMatrix& gram, Index count) {
-  const SymmetricEigen top = lapack_top_symmetric(gram, count);
-  if (gram.rows() == x.cols() && x.cols() <= x.rows()) return top.vectors;
-  DoubleMatrix right(count, x.cols());  // v = xᵀ u / σ
-  add_combination(1.0, top.vectors, x, right);
-  for (Index i = 0; i < count; ++i) {
-    const double length = norm(right.row(i));
-    for (double& value : right.row(i)) value /= length > 0 ? length : 1;
-  }
-  return right;
-}
-
-DoubleMatrix gram_of_shorter_side(const DoubleMatrix& x) {
-  const DoubleMatrix rows = x.cols() <= x.rows() ? transposed(x) : x;
-  DoubleMatrix gram(rows.rows(), rows.rows());
-  rows_by_rows(rows, rows, gram);
-  return gram;
 }
 
 }  // namespace
@@ -83,8 +47,8 @@ TokenProjector::TokenProjector(ConstMatrixView embedded, Index removed) : rows_(
   const Index side = std::min(rows_.rows(), rows_.cols());
   const Index count = std::min(removed, side);
   if (count > 0) {
-    const DoubleMatrix right = leading_right(rows_, gram_of_shorter_side(rows_), count);
-    DoubleMatrix along(rows_.rows(), count);
+    const DoubleMatrix right = leading_right(rows_, count);
+    DoubleMatrix along(rows_.rows(), right.rows());
     rows_by_rows(rows_, right, along);
     add_combination(-1.0, along, right, rows_);
   }

@@ -25,14 +25,18 @@ std::vector<Signature> read_signatures(const std::filesystem::path& folder) {
   return signatures;
 }
 
-std::vector<UnrelatedPair> unrelated_pairs(std::span<const Signature> signatures) {
+std::vector<UnrelatedPair> unrelated_pairs(std::span<const Signature> signatures,
+                                           std::span<const EmbeddedVocabulary> vocabularies,
+                                           Index most_tokens) {
   std::vector<UnrelatedPair> pairs;
   for (Index a = 0; a < std::ssize(signatures); ++a)
     for (Index b = a + 1; b < std::ssize(signatures); ++b) pairs.push_back({a, b, {}});
   parallel_for(std::ssize(pairs), [&](Index i) {
     UnrelatedPair& pair = pairs[static_cast<std::size_t>(i)];
-    pair.comparison = compare(signatures[static_cast<std::size_t>(pair.a)],
-                              signatures[static_cast<std::size_t>(pair.b)], {});
+    const auto a = static_cast<std::size_t>(pair.a), b = static_cast<std::size_t>(pair.b);
+    std::optional<EmbeddingAlignment> alignment;
+    if (!vocabularies.empty()) alignment = align_embeddings(vocabularies[a], vocabularies[b], most_tokens);
+    pair.comparison = compare(signatures[a], signatures[b], {}, alignment ? &*alignment : nullptr);
   });
   return pairs;
 }

@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include "lineage/embedding_alignment.h"
 #include "lineage/empirical_null.h"
 #include "lineage/signature.h"
 
@@ -19,8 +20,11 @@ struct UnrelatedPair {
 /// and Error(kBadInput) where there is none.
 std::vector<Signature> read_signatures(const std::filesystem::path& folder);
 
-/// All with all.
-std::vector<UnrelatedPair> unrelated_pairs(std::span<const Signature> signatures);
+/// All with all. `vocabularies`: of the same models in the same order, to align them by; none where only the
+/// signatures are at hand. `most_tokens` as for align_embeddings.
+std::vector<UnrelatedPair> unrelated_pairs(std::span<const Signature> signatures,
+                                           std::span<const EmbeddedVocabulary> vocabularies = {},
+                                           Index most_tokens = 0);
 
 /// The null of every kind from those pairs that neither `without_a` nor `without_b` is part of (-1: from
 /// all).

@@ -35,6 +35,10 @@ Json evidence_json(const Evidence& e) {
   return json;
 }
 
+Json embedding_fit_json(const EmbeddingFit& fit) {
+  return {{"tokens", fit.tokens}, {"dimension", fit.dimension}, {"fit", number(fit.fit)}};
+}
+
 void add_alignment(const std::optional<LayerAlignment>& alignment, Json& json) {
   json["layers_of_b"] = json["missing_layers_of_a"] = json["first_layers_of_a"] = nullptr;
   if (!alignment) return;
@@ -93,6 +97,7 @@ std::string comparison_json(const Comparison& comparison) {
   json["extrapolated_below"] = extrapolated_below(comparison);
   json["carried_by"] = carried_by_json(comparison);
   json["shared_tokens"] = comparison.shared_tokens;
+  json["embedding_fit"] = comparison.embedding_fit ? embedding_fit_json(*comparison.embedding_fit) : nullptr;
   json["evidence"] = std::move(evidence);
   add_alignment(comparison.alignment, json);
   return dump(json) + "\n";

@@ -33,9 +33,13 @@ const char* kind_in_words(EvidenceKind kind) {
     case EvidenceKind::kGram:
       return "angles of each model's own directions among themselves";
     case EvidenceKind::kSpectrum:
+      return "singular values and decay eigenvalues layer by layer";
+    case EvidenceKind::kAligned:
+      return "directions of layers, the hidden spaces aligned through the shared vocabulary";
+    case EvidenceKind::kAlignedFfns:
       break;
   }
-  return "singular values and decay eigenvalues layer by layer";
+  return "directions of FFNs, the hidden spaces aligned through the shared vocabulary";
 }
 
 std::string layers_of(const Evidence& evidence) {
@@ -173,6 +177,10 @@ std::string comparison_text(const Comparison& comparison) {
     text += fmt::format("Carried by {} ({}).\n", evidence_name(*comparison.carried_by),
                         kind_in_words(*comparison.carried_by));
   if (comparison.log_p) text += "\n" + evidence_table(comparison);
+  if (comparison.embedding_fit)
+    text += fmt::format(
+        "Embeddings aligned by {} shared tokens in {} dimensions; they agree to {:.3f} of 1.\n",
+        comparison.embedding_fit->tokens, comparison.embedding_fit->dimension, comparison.embedding_fit->fit);
   std::string missing;
   for (const Evidence& e : comparison.evidence)
     if (!e.compared())
