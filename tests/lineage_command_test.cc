@@ -67,12 +67,19 @@ TEST_F(LineageCommand, CompareSaysTheSameOfModelsAndTheirSignatures) {
   const Outcome mixed =
       run_defectoscope({"compare", file("a.sig.safetensors"), zoo("llama-base-ft-lora"), "--json"});
   EXPECT_EQ(models.exit_code, 0) << models.err;
-  EXPECT_EQ(models.out, mixed.out);
-  const json result = json::parse(models.out);
+  const json result = json::parse(models.out), from_file = json::parse(mixed.out);
+  for (std::size_t k = 0; k < 8; ++k) EXPECT_EQ(result["evidence"][k], from_file["evidence"][k]);
+  EXPECT_EQ(result["evidence"][8]["compared"], true);
+  EXPECT_EQ(from_file["evidence"][8]["reason"],
+            "a signature file (llama-base) holds no embedding: give both models");
+  EXPECT_EQ(from_file["embedding_fit"], nullptr);
+  EXPECT_GT(result["embedding_fit"]["fit"], 0.99);
+  for (const char* same : {"a", "b", "verdict", "distance_degrees", "shared_tokens"})
+    EXPECT_EQ(result[same], from_file[same]) << same;
   EXPECT_EQ(result["verdict"], "related");
   EXPECT_LT(result["distance_degrees"], 10);
   EXPECT_LT(result["p_value"], 1e-4);
-  EXPECT_EQ(result["evidence"].size(), 8u);
+  EXPECT_EQ(result["evidence"].size(), 10u);
   EXPECT_EQ(result["layers_of_b"].size(), 6u);
   EXPECT_EQ(result["evidence"][0]["log10_p_value"].get<double>(),
             std::max(result["evidence"][0]["log10_p_laws"].get<double>(),

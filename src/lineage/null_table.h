@@ -1,6 +1,6 @@
 #pragma once
 
-// Made by `null_study table zoo/unrelated FOLDER`; not to be edited.
+// Made by `null_study table zoo/unrelated MODELS FOLDER`; not to be edited.
 
 #include <array>
 
@@ -8,7 +8,7 @@
 
 namespace defectoscope::null_table {
 
-inline constexpr std::array<EmpiricalNull, 16> kKinds{{
+inline constexpr std::array<EmpiricalNull, 20> kKinds{{
     // Trained models.
     {.kind = static_cast<EvidenceKind>(0),  // layers
      .pairs = 427,
@@ -66,6 +66,20 @@ inline constexpr std::array<EmpiricalNull, 16> kKinds{{
                0.489265,  0.626588,  0.698716,  0.781404,   1.17132,   1.3617},
      .tail = {.threshold = 1.20427, .share = 0.105263, .shape = 0, .scale = 0.231172},
      .goodness = {.exceedances = 11, .anderson_darling = 0.507, .p = 0.368}},
+    {.kind = static_cast<EvidenceKind>(8),  // aligned
+     .pairs = 1128,
+     .knots = {-1.33438, -0.694262, -0.464012, -0.330084, -0.178,   -0.0525126, 0.0706587,
+               0.229268, 0.362618,  0.534478,  0.713522,  0.857705, 0.981692,   1.15375,
+               1.42198,  1.69049,   1.99488,   2.32779,   2.88839,  3.72958},
+     .tail = {.threshold = 2.89456, .share = 0.100089, .shape = 0, .scale = 1.18243},
+     .goodness = {.exceedances = 112, .anderson_darling = 0.21, .p = 0.904}},
+    {.kind = static_cast<EvidenceKind>(9),  // aligned-ffns
+     .pairs = 1128,
+     .knots = {-1.52728, -0.691664, -0.530053, -0.390019, -0.253429, -0.104925, 0.00181828,
+               0.123541, 0.265656,  0.390963,  0.517086,  0.654888,  0.811526,  0.96387,
+               1.19778,  1.40378,   1.65063,   2.06398,   2.53067,   3.40316},
+     .tail = {.threshold = 2.53858, .share = 0.100089, .shape = 0, .scale = 1.20683},
+     .goodness = {.exceedances = 112, .anderson_darling = 0.4458, .p = 0.436}},
     // Phantoms.
     {.kind = static_cast<EvidenceKind>(0),  // layers
      .pairs = 2016,
@@ -120,6 +134,18 @@ inline constexpr std::array<EmpiricalNull, 16> kKinds{{
                2.87132, 2.90545, 2.93697, 2.97124, 3.00423, 3.04196, 3.08982, 3.14151, 3.20969, 3.29458},
      .tail = {.threshold = 3.2097, .share = 0.100149, .shape = 0, .scale = 0.122403},
      .goodness = {.exceedances = 201, .anderson_darling = 0.7474, .p = 0.166}},
+    {.kind = static_cast<EvidenceKind>(8),  // aligned
+     .pairs = 2016,
+     .knots = {1.58484, 4.05501, 5.58225, 6.88099, 7.52974, 8.01396, 8.1514,  8.86225, 9.56474, 10.3414,
+               11.1521, 11.8202, 12.3563, 12.9943, 13.4875, 14.3346, 15.4083, 16.7833, 18.0696, 20.4682},
+     .tail = {.threshold = 18.0812, .share = 0.100149, .shape = 0.087416, .scale = 3.16937},
+     .goodness = {.exceedances = 201, .anderson_darling = 0.5208, .p = 0.276}},
+    {.kind = static_cast<EvidenceKind>(9),  // aligned-ffns
+     .pairs = 2016,
+     .knots = {-1.11941, 2.97041, 2.97045, 2.9705,  2.97121, 2.97651, 2.97685, 2.97689, 2.98336, 3.00499,
+               4.38109,  6.925,   7.51078, 8.01384, 8.02026, 8.03345, 9.02324, 12.1148, 13.0558, 16.5825},
+     .tail = {.threshold = 13.056, .share = 0.100149, .shape = 0.0419079, .scale = 3.83729},
+     .goodness = {.exceedances = 201, .anderson_darling = 9.092, .p = 0.002}},
 }};
 
 }  // namespace defectoscope::null_table
