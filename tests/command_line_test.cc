@@ -104,6 +104,10 @@ TEST_F(CommandLine, ScanOfAPhantomFindsWhatWasPlanted) {
     EXPECT_TRUE(fs::exists(out / file)) << file;
   EXPECT_FALSE(fs::exists(out / ".journal"));
   EXPECT_THAT(outcome.out, HasSubstr("Explosion: layer 2"));
+  std::vector<std::string> phases;
+  const json run_json = json::parse(read_file(out / "run.json"));
+  for (const json& phase : run_json["phases"]) phases.push_back(phase["name"]);
+  EXPECT_THAT(phases, testing::IsSupersetOf({"Running the calibration text", "Reading the layers' weights"}));
 }
 
 TEST_F(CommandLine, JsonGoesToStandardOutputAlone) {

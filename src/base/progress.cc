@@ -7,6 +7,7 @@
 #include <cmath>
 #include <csignal>
 #include <cstdio>
+#include <mutex>
 #include <vector>
 
 #include "base/error.h"
@@ -21,6 +22,15 @@ std::atomic<bool> quiet{false};
 std::function<void(const std::string&)>& shown_instead() {
   static std::function<void(const std::string&)> show;
   return show;
+}
+
+struct Measured {
+  std::mutex mutex;
+  std::vector<std::pair<std::string, double>> list;
+};
+Measured& measured_so_far() {
+  static Measured measured;
+  return measured;
 }
 
 extern "C" void on_signal(int signal) {
@@ -59,9 +69,27 @@ Progress::Progress(std::string label, Index total, StepKind steps)
 
 Progress::~Progress() {
   if (visible_) std::fputs("\r\033[K", stderr);
+  measure();
   if (apart_) return;
   if (outer_ != nullptr) outer_->inner_ = nullptr;
   innermost_ = outer_;
+}
+
+void Progress::measure() const {
+  const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
+  Measured& measured = measured_so_far();
+  const std::scoped_lock lock(measured.mutex);
+  const auto same = std::ranges::find(measured.list, label_, &std::pair<std::string, double>::first);
+  if (same == measured.list.end())
+    measured.list.emplace_back(label_, seconds);
+  else
+    same->second += seconds;
+}
+
+std::vector<std::pair<std::string, double>> Progress::measured() {
+  Measured& measured = measured_so_far();
+  const std::scoped_lock lock(measured.mutex);
+  return measured.list;
 }
 
 void Progress::set_quiet(bool value) { quiet = value; }

@@ -4,6 +4,8 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/index.h"
 
@@ -47,8 +49,12 @@ class Progress {
   static void set_quiet(bool quiet);
   /// Shows lines elsewhere than on stderr, and without waiting; for tests. Empty: on stderr again.
   static void show_on(std::function<void(const std::string& line)> show);
+  /// What every Progress of this process that has ended took: label and seconds, one entry a label, in the order
+  /// in which they first ended. One may have run inside another.
+  static std::vector<std::pair<std::string, double>> measured();
 
  private:
+  void measure() const;
   using Clock = std::chrono::steady_clock;
   double done() const;  ///< with the share of a part in progress
   std::optional<double> seconds_left(Clock::time_point now) const;

@@ -81,7 +81,7 @@ std::string full_hash(const Checkpoint& checkpoint) {
   }
   const auto count = static_cast<Index>(tiles.size());
   std::vector<std::string> digests(tiles.size());
-  Progress progress("hashing weights", count);
+  Progress progress("Hashing weights", count);
   for (Index first = 0; first < count; first += kBatch) {
     const Index batch = std::min(kBatch, count - first);
     parallel_for(batch, [&](Index i) {

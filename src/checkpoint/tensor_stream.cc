@@ -119,7 +119,7 @@ std::vector<std::string> write_streamed(const std::vector<StreamedTensor>& tenso
   const std::vector<Shard> shards = cut_into_shards(tensors, shard_bytes);
   std::vector<std::string> written;
   try {
-    Progress progress("writing " + folder.filename().string(), total);
+    Progress progress("Writing " + folder.filename().string(), total);
     nlohmann::ordered_json map = nlohmann::ordered_json::object();
     for (const Shard& shard : shards) {
       write_shard(tensors, shard, folder, progress);

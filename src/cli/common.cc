@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/parallel.h"
+#include "base/progress.h"
 #include "cli/hub_model.h"
 #include "hub/repo.h"
 #include "model/model.h"
@@ -89,7 +90,7 @@ RunInfo RunClock::info() const {
           .started = started_,
           .seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count(),
           .threads = thread_count(),
-          .phases = {}};
+          .phases = Progress::measured()};
 }
 
 std::filesystem::path model_folder(const std::string& model) {

@@ -127,7 +127,7 @@ Perplexity perplexity(const Transformer& transformer, std::span<const std::int32
   const Index known = std::min(static_cast<Index>(done.size()), text.count());
   const Index first_open = known == text.count() ? known : known / text.per_pass() * text.per_pass();
   std::vector<WindowLoss> results(done.begin(), done.begin() + first_open);
-  Progress progress("perplexity", text.count() - first_open);
+  Progress progress("Measuring perplexity", text.count() - first_open);
   for (Index first = first_open; first < text.count(); first += text.per_pass()) {
     const Index last = std::min(first + text.per_pass(), text.count());
     const Batch batch = text.batch(first, last);

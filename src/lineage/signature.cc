@@ -83,7 +83,7 @@ Signature compute_signature(const Model& model, const Tokenizer* tokenizer, cons
   signature.singular_values = Matrix(config.layers, kSingularValues);
   signature.ffn_singular_values = Matrix(config.layers, kSingularValues);
   signature.decay_eigenvalues = Matrix(config.layers, 2);
-  Progress progress("signature", config.layers);
+  Progress progress("Taking the signature", config.layers);
   for (Index i = 0; i < config.layers; ++i) {
     const LinearizedLayer layer(model.layer(i), config, linearize);
     // Where a direction is ill-determined the start decides: it must not be the same for unrelated models.

@@ -128,7 +128,7 @@ SampledFit sample_ffn(const LayerWeights& layer, const ModelConfig& config, cons
                        std::vector<double>(static_cast<std::size_t>(neurons))};
   const Index chunk = std::clamp<Index>(kHeld / (d + neurons) / kDrawTile, 1, 128) * kDrawTile;
   DoubleMatrix z(chunk, d), f(chunk, neurons);
-  Progress progress("sampling the FFN", samples);
+  Progress progress("Sampling the FFN", samples);
   for (Index start = 0; start < samples; start += chunk) {
     const Index count = std::min(chunk, samples - start);
     parallel_ranges(count, kDrawTile, [&](Index begin, Index end) {

@@ -83,7 +83,7 @@ void Model::check_finite() const {
       tiles.push_back({tensors.size() - 1, begin});
   }
   const auto count = static_cast<Index>(tiles.size());
-  Progress progress("checking weights", count);
+  Progress progress("Checking weights", count);
   for (Index first = 0; first < count; first += kBatch) {
     const Index batch = std::min(kBatch, count - first);
     std::vector<Index> bad(static_cast<std::size_t>(batch), kNone);
