@@ -16,7 +16,6 @@ namespace defectoscope {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::ElementsAre;
 using testing::HasSubstr;
 using testing_files::TemporaryFolder;
 using testing_hub::Fault;

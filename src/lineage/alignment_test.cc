@@ -5,7 +5,6 @@
 
 #include <cmath>
 
-#include "checkpoint/test_files.h"
 #include "lineage/attacks.h"
 #include "lineage/compare.h"
 #include "lineage/relations.h"
@@ -15,7 +14,6 @@ namespace defectoscope {
 namespace {
 
 using testing::ElementsAre;
-using testing_files::TemporaryFolder;
 using testing_lineage::disguised;
 using testing_lineage::signature_of;
 

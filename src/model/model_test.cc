@@ -12,7 +12,6 @@ namespace defectoscope {
 namespace {
 
 using testing::AllOf;
-using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing_files::bad_input_message;
