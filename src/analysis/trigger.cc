@@ -13,6 +13,7 @@
 #include "base/median.h"
 #include "base/progress.h"
 #include "base/random.h"
+#include "forward/kv_cache.h"
 #include "kernels/pointwise.h"
 #include "spectral/lapack.h"
 #include "tokenizer/tokenizer.h"
@@ -21,7 +22,8 @@ namespace defectoscope {
 namespace {
 
 constexpr Index kTriggerPiece = 2048;  // rows through the model at once
-constexpr Index kColumnStarts = 8;     // columns of V the maximiser starts from, beside the leading ones
+constexpr Index kFirstTokenBytes = Index{512} << 20;
+constexpr Index kColumnStarts = 8;  // columns of V the maximiser starts from, beside the leading ones
 
 /// Coefficients along v before one layer's FFN.
 class CoefficientTap final : public Observer {
@@ -109,6 +111,19 @@ void columns_through_ffn(const Transformer& transformer, const LinearizedLayer& 
   }
 }
 
+/// The keys and values of the first token up to one layer, once for each sequence that may go through at
+/// once.
+std::vector<KvCache> first_token_caches(const Transformer& transformer, Index layer_index,
+                                        std::span<const float> v, std::int32_t first_token) {
+  const ModelConfig& config = transformer.model().config();
+  KvCache cache(config, 2, layer_index + 1);
+  CoefficientTap tap(layer_index, v);
+  transformer.run(Batch(std::vector<TokenIds>{TokenIds{first_token}}), tap, {&cache, 1});
+  cache.advance(1);
+  const Index fitting = std::max<Index>(1, kFirstTokenBytes / KvCache::bytes(config, 2, layer_index + 1));
+  return {static_cast<std::size_t>(std::min({kTriggerPiece, fitting, config.vocab_size})), cache};
+}
+
 }  // namespace
 
 std::int32_t first_token_of(const Model& model, const Tokenizer& tokenizer) {
@@ -124,7 +139,14 @@ std::vector<float> entry_coefficients(const Transformer& transformer, Index laye
                                       ScanJournal& journal) {
   const Index vocabulary = transformer.model().config().vocab_size;
   const bool second = first_token >= 0;
-  const Index at_once = second ? kTriggerPiece / 2 : kTriggerPiece;
+  // What the first token leaves to its followers is the same for all of them, unless it sees them.
+  std::vector<KvCache> after_first;
+  if (second && transformer.model().config().causal)
+    after_first = first_token_caches(transformer, layer_index, v, first_token);
+  const bool pairs = second && after_first.empty();
+  const Index at_once = pairs    ? kTriggerPiece / 2
+                        : second ? static_cast<Index>(after_first.size())
+                                 : kTriggerPiece;
   std::vector<float> coefficients;
   Progress progress(second ? "Coefficients at second position" : "Coefficients at first position",
                     vocabulary);
@@ -140,11 +162,15 @@ std::vector<float> entry_coefficients(const Transformer& transformer, Index laye
       std::vector<TokenIds> sequences;
       for (Index i = first; i < first + count; ++i) {
         const auto token = static_cast<std::int32_t>(i);
-        sequences.push_back(second ? TokenIds{first_token, token} : TokenIds{token});
+        sequences.push_back(pairs ? TokenIds{first_token, token} : TokenIds{token});
       }
       CoefficientTap tap(layer_index, v);
-      transformer.run(Batch(std::move(sequences)), tap);
-      for (std::size_t i = second ? 1 : 0; i < tap.values.size(); i += second ? 2 : 1)
+      if (after_first.empty())
+        transformer.run(Batch(std::move(sequences)), tap);
+      else
+        transformer.run(Batch(std::move(sequences)), tap,
+                        std::span(after_first).first(static_cast<std::size_t>(count)));
+      for (std::size_t i = pairs ? 1 : 0; i < tap.values.size(); i += pairs ? 2 : 1)
         piece.push_back(tap.values[i]);
       RecordWriter writer;
       writer.list(piece);

@@ -4,16 +4,21 @@
 
 namespace defectoscope {
 
-KvCache::KvCache(const ModelConfig& config, Index capacity) : capacity_(capacity) {
-  for (Index layer = 0; layer < config.layers; ++layer) {
+KvCache::KvCache(const ModelConfig& config, Index capacity) : KvCache(config, capacity, config.layers) {}
+
+KvCache::KvCache(const ModelConfig& config, Index capacity, Index layers) : capacity_(capacity) {
+  for (Index layer = 0; layer < layers; ++layer) {
     keys_.emplace_back(capacity, config.kv_size());
     values_.emplace_back(capacity, config.value_size());
   }
 }
 
 Index KvCache::bytes(const ModelConfig& config, Index capacity) {
-  return config.layers * capacity * (config.kv_size() + config.value_size()) *
-         static_cast<Index>(sizeof(float));
+  return bytes(config, capacity, config.layers);
+}
+
+Index KvCache::bytes(const ModelConfig& config, Index capacity, Index layers) {
+  return layers * capacity * (config.kv_size() + config.value_size()) * static_cast<Index>(sizeof(float));
 }
 
 }  // namespace defectoscope

@@ -14,6 +14,8 @@ struct ModelConfig;
 class KvCache {
  public:
   KvCache(const ModelConfig& config, Index capacity);
+  /// Of the first `layers` layers alone, for passes that stop there.
+  KvCache(const ModelConfig& config, Index capacity, Index layers);
 
   /// Tokens held.
   Index size() const { return size_; }
@@ -27,6 +29,7 @@ class KvCache {
   void clear() { size_ = 0; }
 
   static Index bytes(const ModelConfig& config, Index capacity);
+  static Index bytes(const ModelConfig& config, Index capacity, Index layers);
 
  private:
   std::vector<Matrix> keys_, values_;

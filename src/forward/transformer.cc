@@ -116,6 +116,11 @@ const Model& Transformer::model() const { return parts_->model; }
 
 void Transformer::run(const Batch& batch, Observer& observer) const { parts_->run(batch, observer, {}); }
 
+void Transformer::run(const Batch& batch, Observer& observer, std::span<KvCache> caches) const {
+  assert(caches.size() == batch.sequences.size());
+  parts_->run(batch, observer, caches);
+}
+
 Matrix Transformer::final_states(const Batch& batch) const {
   Observer nothing;
   const auto& intervention = parts_->options.intervention;
