@@ -12,6 +12,12 @@
 namespace defectoscope {
 namespace {
 
+/// std::lgamma writes the sign it found to a variable of the whole program, which threads then share.
+double log_gamma(double x) {
+  int sign = 0;
+  return lgamma_r(x, &sign);
+}
+
 constexpr double kNever = -std::numeric_limits<double>::infinity();
 constexpr std::size_t kMatched = 5;
 constexpr double kSticksOut = 16;
@@ -113,8 +119,8 @@ class Matchings {
     const auto j = static_cast<double>(matched);
     if (n_ - b < a - j) return;  // no room
     // These j pairs, and the other a − j entries among the n − b places that are no large entry of v.
-    const double log_chance = std::lgamma(n_ - b + 1) - std::lgamma(n_ - b - (a - j) + 1) -
-                              std::lgamma(n_ + 1) + std::lgamma(n_ - a + 1);
+    const double log_chance =
+        log_gamma(n_ - b + 1) - log_gamma(n_ - b - (a - j) + 1) - log_gamma(n_ + 1) + log_gamma(n_ - a + 1);
     double other = 0, other_square = 0;
     for (std::size_t k = 0; k < taken_.size(); ++k) {
       if (taken_[k]) continue;
@@ -144,8 +150,8 @@ double log_beta_tail(double angle_degrees, double dimension) {
   const double sine = std::sin(theta), cosine = std::cos(theta);
   if (sine <= 0) return kNever;
   const double a = (dimension - 1) / 2, b = 0.5;
-  const double log_front = 2 * a * std::log(sine) + 2 * b * std::log(cosine) + std::lgamma(a + b) -
-                           std::lgamma(a) - std::lgamma(b);
+  const double log_front =
+      2 * a * std::log(sine) + 2 * b * std::log(cosine) + log_gamma(a + b) - log_gamma(a) - log_gamma(b);
   if (sine * sine < (a + 1) / (a + b + 2))
     return std::min(0.0, log_front + std::log(beta_fraction(sine * sine, a, b) / a));
   return std::min(0.0, std::log1p(-std::exp(log_front) * beta_fraction(cosine * cosine, b, a) / b));
