@@ -51,6 +51,7 @@ class GgufMetadata {
   GgufMetadata(std::span<const std::byte> bytes, std::string file);
 
   bool has(const std::string& key) const { return values_.contains(key); }
+  bool is_array(const std::string& key) const { return has(key) && values_.at(key).array; }
   /// None where the key is absent; Error where it has another type. Integers of every width are taken.
   std::optional<std::string_view> text(const std::string& key) const;
   std::optional<std::int64_t> integer(const std::string& key) const;

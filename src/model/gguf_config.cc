@@ -18,8 +18,7 @@ struct Setting {
   std::string_view own;
   Type type;
 };
-constexpr Setting kSettings[] = {{"attention.sliding_window", "sliding_window", Type::kInteger},
-                                 {"rope.freq_base", "rope_theta", Type::kNumber},
+constexpr Setting kSettings[] = {{"rope.freq_base", "rope_theta", Type::kNumber},
                                  {"attn_logit_softcapping", "attn_logit_softcapping", Type::kNumber},
                                  {"final_logit_softcapping", "final_logit_softcapping", Type::kNumber},
                                  {"use_parallel_residual", "use_parallel_residual", Type::kFlag},
@@ -48,6 +47,7 @@ class Reader {
     for (const Setting& setting : kSettings) put(setting.own, read(setting.gguf, setting.type));
     for (const GgufSetting& setting : row_.gguf.settings)
       put(setting.own, read(std::string(setting.gguf), Type::kNumber));
+    windows();
     rotary();
     forms();
     config_["tie_word_embeddings"] = files_.shape_of("output.weight").empty();
@@ -148,6 +148,21 @@ class Reader {
     for (const FixedSetting& setting : row_.gguf.says)
       if (!setting.key.starts_with(kScaling) || config_.contains("rope_scaling"))
         put(setting.key, std::optional(json::parse(setting.value)));
+  }
+
+  /// A window of 0 is none (Phi-4). Which layers have one, newer files list or say by a period, of every
+  /// how many layers the last has none; in others the family's usual layers have it.
+  void windows() {
+    const auto window = integer("attention.sliding_window");
+    if (!window) return;
+    config_["sliding_window"] = *window == 0 ? json() : json(*window);
+    const std::string key = stem_ + "attention.sliding_window_pattern";
+    if (!gguf_.has(key)) return;
+    if (!gguf_.is_array(key)) return put(row_.keys.window_pattern, gguf_.integer(key));
+    json kinds = json::array();
+    for (const double windowed : gguf_.numbers(key))
+      kinds.push_back(windowed != 0 ? "sliding_attention" : "full_attention");
+    config_["layer_types"] = std::move(kinds);
   }
 
   void rotary() {

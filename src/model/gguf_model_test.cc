@@ -136,6 +136,37 @@ TEST_F(GgufModel, SettingsAreReadFromTheMetadata) {
   EXPECT_FALSE(config_of(llama_file().tensor("output.weight", {16, 10}, 0, f32_bytes(160))).tied_embeddings);
 }
 
+/// One head of two layers and more, of an architecture with windows.
+GgufFile windowed_file(const std::string& architecture, std::uint32_t layers, std::uint32_t window) {
+  const std::string key = architecture + ".";
+  return GgufFile(architecture)
+      .integer(key + "embedding_length", 16)
+      .integer(key + "block_count", layers)
+      .integer(key + "attention.head_count", 2)
+      .integer(key + "feed_forward_length", 24)
+      .integer(key + "context_length", 64)
+      .number(key + "attention.layer_norm_rms_epsilon", 1e-5f)
+      .integer(key + "attention.sliding_window", window)
+      .tensor("token_embd.weight", {16, 10}, 0, f32_bytes(160));
+}
+
+/// llama.cpp's converter writes 0 for Phi-3's successors without a window.
+TEST_F(GgufModel, WindowOfZeroIsNone) {
+  EXPECT_EQ(config_of(windowed_file("phi3", 1, 0)).window_of(0), 0);
+  EXPECT_EQ(config_of(windowed_file("phi3", 1, 7)).window_of(0), 7);
+}
+
+TEST_F(GgufModel, WindowedLayersAreTheFilesOwnElseTheFamilys) {
+  const auto windows = [&](const GgufFile& file) { return config_of(file).layer_is_windowed; };
+  const std::string key = "gemma2.attention.sliding_window_pattern";
+  EXPECT_THAT(windows(windowed_file("gemma2", 4, 7)), ElementsAre(true, false, true, false));
+  EXPECT_THAT(windows(windowed_file("gemma2", 4, 7).integer(key, 3)), ElementsAre(true, true, false, true));
+  EXPECT_THAT(windows(windowed_file("gemma2", 4, 7).integers(key, {0, 1, 1, 0})),
+              ElementsAre(false, true, true, false));
+  EXPECT_THAT(refusal(windowed_file("gemma2", 4, 7).integers(key, {0, 1})),
+              HasSubstr("expected: a list of 4 entries"));
+}
+
 TEST_F(GgufModel, RotaryFactorsAreSettings) {
   const ModelConfig config =
       config_of(llama_file().tensor("rope_freqs.weight", {4}, 0, f32_bytes(5).substr(4)));
