@@ -101,7 +101,8 @@ void scan_models(const ModelListCommand& command, const std::string& name,
   make_folder(out);
   AtomicFile probe(out / (name + ".json"));  // a folder that cannot be written is known before the work
   std::deque<ScanJournal> journals;
-  ModelFacts facts;
+  ModelFacts facts;  // of the last model
+  std::string first;
   for (const std::string& address : models) {
     const Model model = Model::open(model_folder(address));
     const auto tokenizer = open_tokenizer(model.folder());
@@ -109,10 +110,13 @@ void scan_models(const ModelListCommand& command, const std::string& name,
     ScanResult scan = scan_states(model, *tokenizer, options_of(command, model), journals.back());
     scan.model_name = readable_name(address, model);
     facts = model_facts(scan);
+    if (first.empty()) first = facts.name;
     each(model, std::move(scan));
   }
   const AnalysisOutput result = output();
-  const auto missing = write_analysis(result, facts, clock.info(), out);
+  const std::string heading =
+      models.size() == 1 ? "" : fmt::format("{} models, {} to {}", models.size(), first, facts.name);
+  const auto missing = write_analysis(result, facts, clock.info(), out, heading);
   for (ScanJournal& journal : journals) journal.clear();
   print_result(command.json ? result.json : result_text(result, out), missing);
 }

@@ -53,12 +53,13 @@ std::vector<std::string> write_sections(const ModelPage& page, const std::filesy
 }
 
 std::vector<std::string> write_analysis(const AnalysisOutput& output, const ModelFacts& model,
-                                        const RunInfo& run, const std::filesystem::path& out) {
+                                        const RunInfo& run, const std::filesystem::path& out,
+                                        const std::string& heading) {
   make_folder(out);
   // The numbers first: whatever happens to the pictures, they are safe.
   write_file(out / (output.name + ".json"), output.json);
-  std::vector<std::string> missing = write_sections({.name = model.name,
-                                                     .facts = facts_line(model),
+  std::vector<std::string> missing = write_sections({.name = heading.empty() ? model.name : heading,
+                                                     .facts = heading.empty() ? facts_line(model) : "",
                                                      .cards = {},
                                                      .sections = output.sections,
                                                      .summary = output.summary},

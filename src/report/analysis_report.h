@@ -42,8 +42,9 @@ std::string result_text(const AnalysisOutput& output, const std::filesystem::pat
 std::vector<std::string> write_sections(const ModelPage& page, const std::filesystem::path& out);
 
 /// Everything into folder `out`: <name>.json, run.json, and what write_sections writes; returns and throws as
-/// that does.
+/// that does. The page is headed by the model, or by `heading` where it is about several.
 std::vector<std::string> write_analysis(const AnalysisOutput& output, const ModelFacts& model,
-                                        const RunInfo& run, const std::filesystem::path& out);
+                                        const RunInfo& run, const std::filesystem::path& out,
+                                        const std::string& heading = {});
 
 }  // namespace defectoscope

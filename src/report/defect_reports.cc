@@ -38,12 +38,12 @@ Chart attention_chart(const ScanResult& scan) {
               .sentence = {},
               .kind = ChartKind::kLines,
               .x = layer_axis(scan, false),
-              .y = {.label = "share of later tokens' attention", .min = 0, .max = 1}};
+              .y = {.label = "share of attention", .min = 0}};
   double most = 0;
   std::string who;
   for (const SpikeToken& token : scan.high_norm.tokens) {
     if (token.attention_share_by_layer.empty() || chart.series.size() == 6) continue;
-    Series series{.name = token.token, .x = {}, .y = {}};
+    Series series{.name = "“" + token.token + "”", .x = {}, .y = {}};
     for (std::size_t layer = 0; layer < token.attention_share_by_layer.size(); ++layer) {
       series.x.push_back(static_cast<double>(layer + 1));
       series.y.push_back(token.attention_share_by_layer[layer]);
@@ -55,9 +55,9 @@ Chart attention_chart(const ScanResult& scan) {
     chart.series.push_back(std::move(series));
   }
   chart.sentence = fmt::format(
-      "Mean share, over heads and later queries, of the attention that goes to one such token; “{}” draws up "
-      "to "
-      "{:.0f} %.",
+      "How much of later tokens' attention goes to one such token, mean over heads and later tokens; “{}” "
+      "draws "
+      "up to {:.0f} %.",
       who, 100 * most);
   chart.marks = life_cycle_marks(scan);
   return chart;
@@ -238,7 +238,7 @@ AnalysisOutput singular_output(const ScanResult& scan, const AccumulatedDirectio
   } else {
     Chart chart = singular_angle_chart(scan);
     Series attention{.name = "of A alone", .x = {}, .y = {}},
-        accumulated{.name = "of the product L_l … L_1", .x = {}, .y = {}};
+        accumulated{.name = "of the product of layers 1 to this one", .x = {}, .y = {}};
     for (const LayerDirections& one : directions.layers) {
       for (Series* series : {&attention, &accumulated}) series->x.push_back(static_cast<double>(one.layer));
       attention.y.push_back(one.attention_angle_degrees.value_or(std::nan("")));

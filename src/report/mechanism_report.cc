@@ -11,6 +11,11 @@ std::string path_name(const LonePath& path) {
   return path.token.empty() ? fmt::format("mean of {} entries", path.tokens) : path.token;
 }
 
+/// As a name among words: a full stop would pass for punctuation.
+std::string quoted_name(const LonePath& path) {
+  return path.token.empty() ? path_name(path) : "“" + path.token + "”";
+}
+
 std::string degrees(const std::optional<double>& angle) {
   return angle ? fmt::format("{:.1f}°", *angle) : std::string("an unknown angle");
 }
@@ -44,7 +49,7 @@ Chart path_chart(const Mechanism& mechanism) {
     chart.x.categories.push_back(fmt::format("{} {}", step.before_ffn ? "FFN" : "layer", step.layer));
   }
   for (const LonePath& path : mechanism.paths) {
-    Series series{.name = path_name(path), .x = {}, .y = {path.embedding}};
+    Series series{.name = quoted_name(path), .x = {}, .y = {path.embedding}};
     for (const PathStep& step : path.steps) {
       if (step.before_ffn) series.y.push_back(*step.before_ffn);
       series.y.push_back(step.after);
@@ -54,34 +59,32 @@ Chart path_chart(const Mechanism& mechanism) {
   }
   const LonePath& first = mechanism.paths.front();
   chart.sentence =
-      fmt::format("{} enters layer {} with norm {:.3g} and leaves it with {:.3g}.", path_name(first),
+      fmt::format("{} enters layer {} with norm {:.3g} and leaves it with {:.3g}.", quoted_name(first),
                   first.steps.back().layer, first.steps.back().before_attention, first.steps.back().after);
   return chart;
 }
 
 std::string development_sentence(const ExplosionEvidence& e, Index entries) {
   return fmt::format(
-      "Development: of {} vocabulary entries, {} are of high norm after layer {} as the first token, {} as "
-      "the "
-      "second, {} with all attention removed (mean norms {:.3g}, {:.3g}, {:.3g}).",
+      "Development: of {} vocabulary entries, {} have a high norm after layer {} as the first token, {} as "
+      "the second, {} with all attention removed (mean norms {:.3g}, {:.3g}, {:.3g}).",
       entries, e.high_first, e.layer, e.high_second, e.high_without_attention, e.mean_first, e.mean_second,
       e.mean_without_attention);
 }
 
 std::string trigger_sentence(const ExplosionEvidence& e) {
   return fmt::format(
-      "Trigger: the leading right singular vector of layer {}'s F comes out of the real FFN with norm "
-      "{:.3g}, "
-      "the best of the next with {:.3g}; before the FFN its coefficient is {:.3g} in first tokens and {:.3g} "
-      "in "
-      "second ones.",
+      "Trigger: the leading right singular vector of layer {}'s FFN, made linear (F), comes out of the real "
+      "FFN with norm {:.3g}, the best of the next with {:.3g}; before the FFN its coefficient is {:.3g} in "
+      "first tokens and {:.3g} in second ones.",
       e.layer, e.leading_output, e.next_output, e.coefficient_first, e.coefficient_second);
 }
 
 std::string explosion_sentence(const ExplosionEvidence& e) {
   return fmt::format(
-      "Explosion: the left singular vector of layer {}'s L lies {} from the high-norm direction, that of F "
-      "alone {}.",
+      "Explosion: the left singular vector of the whole layer {}, made linear (L), lies {} from the "
+      "direction "
+      "that high-norm tokens share, that of its FFN alone (F) {}.",
       e.layer, degrees(e.left_angle_degrees), degrees(e.ffn_left_angle_degrees));
 }
 
@@ -98,28 +101,24 @@ std::string decay_sentence(const DecayEvidence& d) {
 std::vector<Section> sections_of(const Mechanism& m) {
   if (m.explosions.empty() && m.decays.empty())
     return {{.id = "mechanism", .heading = "Mechanism", .stage = Stage::kOverview, .sentences = {m.reason}}};
-  std::vector<Section> sections;
+  // The whole life in a few sentences comes first; the analyses' own sections follow in its order.
+  Section life{.id = "mechanism", .heading = "In short: a token's life", .stage = Stage::kOverview};
   Section development{.id = "mechanism-development",
                       .heading = "Development: the way to the explosion",
                       .stage = Stage::kDevelopment};
-  Section trigger{.id = "mechanism-trigger", .heading = "In short: the trigger", .stage = Stage::kTrigger};
-  Section explosion{
-      .id = "mechanism-explosion", .heading = "In short: the explosion", .stage = Stage::kExplosion};
-  Section decay{.id = "mechanism-decay", .heading = "In short: the decay", .stage = Stage::kDecay};
-  if (!m.reason.empty()) development.sentences.push_back(m.reason);
-  for (const ExplosionEvidence& e : m.explosions) {
-    development.sentences.push_back(development_sentence(e, m.entries));
-    trigger.sentences.push_back(trigger_sentence(e));
-    explosion.sentences.push_back(explosion_sentence(e));
-  }
+  if (!m.reason.empty()) life.sentences.push_back(m.reason);
+  for (const ExplosionEvidence& e : m.explosions)
+    life.sentences.push_back(development_sentence(e, m.entries));
+  for (const ExplosionEvidence& e : m.explosions) life.sentences.push_back(trigger_sentence(e));
+  for (const ExplosionEvidence& e : m.explosions) life.sentences.push_back(explosion_sentence(e));
   if (!m.paths.empty()) {
     development.charts.push_back(path_chart(m));
     development.tables.push_back(path_table(m));
   }
-  for (const DecayEvidence& d : m.decays) decay.sentences.push_back(decay_sentence(d));
-  if (m.decays.empty()) decay.sentences.emplace_back("Decay: no layer removes the high norms abruptly.");
-  for (Section* section : {&development, &trigger, &explosion, &decay})
-    if (!section->sentences.empty()) sections.push_back(std::move(*section));
+  for (const DecayEvidence& d : m.decays) life.sentences.push_back(decay_sentence(d));
+  if (m.decays.empty()) life.sentences.emplace_back("Decay: no layer removes the high norms abruptly.");
+  std::vector<Section> sections = {std::move(life)};
+  if (!development.charts.empty()) sections.push_back(std::move(development));
   return sections;
 }
 

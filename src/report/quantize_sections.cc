@@ -30,7 +30,8 @@ std::vector<std::string> study_sentences(const QuantizeStudy& study) {
   std::string text = fmt::format("On {} ({} windows of {} tokens) the model has a perplexity of {:.4g}",
                                  study.text, study.windows, study.window, none.perplexity);
   if (rtn != nullptr)
-    text += fmt::format("; with one 8-bit step a tensor {:.4g} (KL {:.2g})", rtn->perplexity, rtn->mean_kl);
+    text += fmt::format("; with 8 bits, one step for each tensor, {:.4g} (KL {:.2g})", rtn->perplexity,
+                        rtn->mean_kl);
   if (skip != nullptr)
     text += fmt::format("; with {} left in 16 bits {:.4g} (KL {:.2g})", layers_text(study.skip_layers),
                         skip->perplexity, skip->mean_kl);
@@ -53,7 +54,7 @@ Chart method_chart(const QuantizeStudy& study) {
               .sentence = {},
               .kind = ChartKind::kBars,
               .x = {.label = "method"},
-              .y = {.label = "mean KL from the unquantized model", .unit = "nats"}};
+              .y = {.label = "mean KL divergence", .unit = "nats"}};
   Series series{.name = "KL", .x = {}, .y = {}};
   const MethodOutcome* best = nullptr;
   for (const auto* rows : {&study.rows, &study.controls})
@@ -184,7 +185,7 @@ std::vector<Section> perplexity_sections(const PerplexityReport& r) {
     series.y.push_back(window.targets == 0 ? 0 : window.loss / static_cast<double>(window.targets));
   }
   const auto worst = std::ranges::max_element(series.y);
-  chart.sentence = fmt::format("{} windows; the hardest to predict is the {}th, {:.3g} nats a token.",
+  chart.sentence = fmt::format("{} windows; the hardest to predict is number {}, {:.3g} nats a token.",
                                series.y.size(), worst - series.y.begin() + 1, *worst);
   chart.series.push_back(std::move(series));
   Table table{

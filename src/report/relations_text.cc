@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <string_view>
 
 #include "report/lineage_json.h"
 #include "report/lineage_text.h"
@@ -52,17 +53,20 @@ std::string matrix_text(const Relations& r) {
   return text + "* related: p under 1e-4 after correction for the number of pairs\n";
 }
 
-/// A node's models below its height, indented by depth from the root.
-void draw(const Relations& r, Index node, const std::string& indent, std::string& text) {
+/// A node's models below its height: `corner` where it hangs on the node above, `indent` the lines that pass
+/// by it on the left.
+void draw(const Relations& r, Index node, const std::string& indent, const char* corner, std::string& text) {
   const Index n = std::ssize(r.models);
   if (node < n) {
-    text += fmt::format("{}── {}\n", indent, name_of(r, node));
+    text += fmt::format("{}{}── {}\n", indent, corner, name_of(r, node));
     return;
   }
   const Merge& merge = r.dendrogram[static_cast<std::size_t>(node - n)];
-  text += fmt::format("{}┐ {:.1f}°\n", indent, merge.height_degrees);
-  draw(r, merge.left, indent + "├", text);
-  draw(r, merge.right, indent + "└", text);
+  text += fmt::format("{}{}┐ {:.1f}°\n", indent, corner, merge.height_degrees);
+  const std::string_view above = corner;
+  const std::string deeper = indent + (above == "├" ? "│" : above == "└" ? " " : "");
+  draw(r, merge.left, deeper, "├", text);
+  draw(r, merge.right, deeper, "└", text);
 }
 
 }  // namespace
@@ -71,7 +75,7 @@ std::string relations_text(const Relations& r) {
   std::string text = clusters_text(r);
   if (r.models.size() < 2) return text;
   text += "\n" + matrix_text(r) + "\n";
-  draw(r, std::ssize(r.models) + std::ssize(r.dendrogram) - 1, "", text);
+  draw(r, std::ssize(r.models) + std::ssize(r.dendrogram) - 1, "", "", text);
   return text;
 }
 

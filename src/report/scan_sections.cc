@@ -66,8 +66,8 @@ Section trust_section(const ScanResult& r) {
 
 Section layers_section(const ScanResult& r) {
   Table table{.id = "layers",
-              .title = "Every layer",
-              .sentence = "Press a column's head to sort.",
+              .title = "Directions, eigenvalues and norms",
+              .sentence = "Press a column's head to sort by it; a further column may lie to the right.",
               .columns = {{"layer"},
                           {"role"},
                           {"angle L", "°", "left singular vector of L to the empirical direction"},
@@ -187,15 +187,16 @@ Chart landscape_chart(const NormLandscape& landscape, const std::string& id, con
 
 Chart singular_angle_chart(const ScanResult& r) {
   const std::string found = angles_at(r, r.explosion_layers, &LayerReport::left_angle_degrees);
-  Chart chart{
-      .id = "singular-angle",
-      .title = "What the weights alone predict",
-      .sentence = fmt::format("A small angle means that this layer's weights alone, without any data, "
-                              "point where the high-norm tokens point{}{}.",
-                              found.empty() ? "" : ". Explosion: ", found),
-      .kind = ChartKind::kLines,
-      .x = layer_axis(r, false),
-      .y = angle_axis("angle to direction")};
+  Chart chart{.id = "singular-angle",
+              .title = "What the weights alone predict",
+              .sentence = fmt::format(
+                  "A small angle means that this layer's weights alone, without any data, "
+                  "point where the high-norm tokens point. L is the whole layer made linear, F its FFN, "
+                  "A its attention{}{}.",
+                  found.empty() ? "" : ". Explosion: ", found),
+              .kind = ChartKind::kLines,
+              .x = layer_axis(r, false),
+              .y = angle_axis("angle to direction")};
   chart.series.push_back(per_layer(r, "left singular vector of L",
                                    [](const LayerReport& layer) { return layer.left_angle_degrees; }));
   chart.series.push_back(

@@ -54,11 +54,12 @@ Table inputs_table(const TriggerLayer& layer) {
   const TriggerInputs& inputs = layer.inputs;
   Table table{.id = trigger_id("inputs", layer.layer),
               .title = fmt::format("Ways to the trigger of layer {}", layer.layer),
-              .sentence = fmt::format("All at the same radius. Between them: linear and quadratic {:.1f}°",
-                                      inputs.linear_quadratic_degrees),
+              .sentence = fmt::format(
+                  "Each input scaled to the same length. Angles between them: linear and quadratic {:.1f}°",
+                  inputs.linear_quadratic_degrees),
               .columns = {{"input"},
                           {"norm reached", "", "of the real FFN's output"},
-                          {"its output's angle", "°", "to the empirical direction"}},
+                          {"angle of the output", "°", "to the direction that high-norm tokens have"}},
               .rows = {}};
   table.sentence += inputs.has_maximiser
                         ? fmt::format(", linear and maximiser {:.1f}°, quadratic and maximiser {:.1f}°.",
