@@ -3,8 +3,8 @@
 
     python tools/check_gguf_converter.py PROGRAM LLAMA_CPP [NAME...]
 
-LLAMA_CPP is a checkout, or vendor/llama.cpp of the source archive of llama-cpp-python 0.3.36 on PyPI, with which the
-output in docs/families.md was made. Needs requirements.txt, with the gguf package of that tree, not PyPI's.
+LLAMA_CPP is a checkout, or vendor/llama.cpp of the source archive of llama-cpp-python 0.3.36 on PyPI, with which
+docs/gguf.md was written. Needs requirements.txt and protobuf, with the gguf package of that tree, not PyPI's.
 
 Makes a small random model in f16 of every golden of golden_forward.py and golden_mixtures.py, and takes three of the
 zoo; runs convert_hf_to_gguf.py on each; then lets the program read both, the folder and the file, and compares:
@@ -14,10 +14,11 @@ zoo; runs convert_hf_to_gguf.py on each; then lets the program read both, the fo
   tokens      ids and texts of `norms --json` on four texts
   norms       every state's norm, before and after attention and FFN, of these texts (encoders as well)
   loss        every window's loss of a text ten and more sliding windows long
-  directions  all tensors of scan's directions.safetensors, by their bytes, or the largest relative difference
+  directions  all tensors of scan's directions.safetensors, by their bytes, or the largest difference
 
 The converter knows pre-tokenizers by a hash of what a published tokenizer makes of one text; ours are not among them,
-so it is told that they are GPT-2's, which they are. Families it refuses are listed with its own words.
+so it is told that they are GPT-2's, which they are. Families it refuses are listed with its own words; the goldens hold
+settings that the format does not carry, and such rows differ: docs/gguf.md says which.
 """
 
 import contextlib
@@ -184,7 +185,7 @@ def compare(program, folder, gguf, encoder):
         norms = max(norms, difference(a, b, "norms"))
     loss = None
     if not encoder:
-        a, b = (program.run("perplexity", model, "--text", str(program.text), "--window", "64", "--force")[0]["windows"]
+        a, b = (program.run("perplexity", model, "--text", str(program.text), "--window", str(min(64, ours["max_positions"])), "--force")[0]["windows"]
                 for model in (folder, gguf))
         loss = difference(a, b, "perplexity")
     a, b = (program.run("scan", model, "--text", str(program.text), "--rows", "20", "--seed", "3")[1] / "directions.safetensors"
