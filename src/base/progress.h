@@ -49,8 +49,8 @@ class Progress {
   static void set_quiet(bool quiet);
   /// Shows lines elsewhere than on stderr, and without waiting; for tests. Empty: on stderr again.
   static void show_on(std::function<void(const std::string& line)> show);
-  /// What every Progress of this process that has ended took: label and seconds, one entry a label, in the order
-  /// in which they first ended. One may have run inside another.
+  /// What every Progress of this process that has ended took: label and seconds, one entry a label, in the
+  /// order in which they first ended. One may have run inside another.
   static std::vector<std::pair<std::string, double>> measured();
 
  private:
