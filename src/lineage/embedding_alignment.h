@@ -36,9 +36,9 @@ struct EmbeddingAlignment {
 };
 
 /// align_spaces of the shared tokens' embedded_tokens, rows less their mean for LayerNorm. `most_tokens`: 0
-/// for what the widths allow (above). Cost: that many rows of each embedding are read; a second for a width
-/// of 1024 (8192 tokens), about three for 4096. Throws Error(kBadInput) on an embedding that is not finite,
-/// naming it.
+/// for what the widths allow (above). Cost: that many rows of each embedding are read, and products and a
+/// decomposition cubic in the width, or in the tokens where those are fewer. Throws Error(kBadInput) on an
+/// embedding that is not finite, naming it.
 EmbeddingAlignment align_embeddings(const EmbeddedVocabulary& a, const EmbeddedVocabulary& b,
                                     Index most_tokens = 0);
 
