@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "base/files.h"
@@ -116,6 +117,18 @@ TEST_F(CommandLine, JsonGoesToStandardOutputAlone) {
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_EQ(outcome.out, read_file(folder_ / "defectoscope-out/phantom-scan/results.json"));
   EXPECT_EQ(json::parse(outcome.out)["schema"], "defectoscope.scan/1");
+}
+
+TEST_F(CommandLine, ChoosesItsBlasKernelsWhereNobodyElseDid) {
+  const json truth = phantom({"--ratio", "60"});
+  const char* set = std::getenv("OPENBLAS_CORETYPE");
+  const std::string before = set == nullptr ? "" : set;
+  unsetenv("OPENBLAS_CORETYPE");
+  const Outcome outcome = run({"scan", "phantom", "--rows", "20", "--json"});
+  if (set != nullptr) setenv("OPENBLAS_CORETYPE", before.c_str(), 1);
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_EQ(outcome.err, "");
+  EXPECT_EQ(json::parse(outcome.out)["explosion_layers"][0]["layer"], truth["explosion_layers"][0]);
 }
 
 TEST_F(CommandLine, TheSameCommandGivesTheSameBytesAtAnyThreadCount) {

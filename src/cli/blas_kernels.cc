@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <string_view>
 
 namespace defectoscope {
@@ -27,8 +28,10 @@ void choose_blas_kernels(char** arguments) {
   if (core_name == nullptr || std::string_view(core_name()) != "Prescott") return;
   const char* kernels = fitting_kernels();
   if (kernels == nullptr) return;
+  std::error_code error;  // the file itself: /proc/self/exe would name the process "exe"
+  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
   setenv(kVariable, kernels, 1);
-  execv("/proc/self/exe", arguments);
+  execv(program.c_str(), arguments);
   // Where that fails, the program goes on with what there is.
 }
 
