@@ -5,8 +5,9 @@ JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
 # Test machines export a slower BLAS kernel; nothing here relies on it.
 unexport OPENBLAS_CORETYPE
-ifneq ($(shell scripts/blas_kernels),)
-export OPENBLAS_CORETYPE := $(shell scripts/blas_kernels)
+BLAS_KERNELS := $(shell scripts/blas_kernels)
+ifneq ($(BLAS_KERNELS),)
+export OPENBLAS_CORETYPE := $(BLAS_KERNELS)
 endif
 
 .PHONY: help setup build demo test unit sanitize thread fuzz format check-format lint families bench install clean zoo

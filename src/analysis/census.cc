@@ -36,8 +36,8 @@ std::vector<TokenIds> alone(Index first, Index count) {
   return sequences;
 }
 
-/// One piece of one form, from the journal where it is there.
-std::vector<std::vector<float>> piece_norms(const Transformer& transformer, const EmbeddingDraws& draws,
+/// One piece of one form, from the journal where it is there. `draws` may be null but for Form::kRandom.
+std::vector<std::vector<float>> piece_norms(const Transformer& transformer, const EmbeddingDraws* draws,
                                             const std::vector<Index>& layer_indices, Form form, Index first,
                                             Index count, ScanJournal& journal) {
   std::string name = fmt::format("census-{}-{:05}", kFormNames[static_cast<int>(form)], first / kCensusPiece);
@@ -50,7 +50,7 @@ std::vector<std::vector<float>> piece_norms(const Transformer& transformer, cons
   }
   Matrix states = form == Form::kRandom ? Matrix(count, transformer.model().config().hidden_size)
                                         : transformer.embed(Batch(alone(first, count)));
-  if (form == Form::kRandom) draws.draw(first, states);
+  if (form == Form::kRandom) draws->draw(first, states);
   norms = lone_norms(transformer, states, layer_indices, form == Form::kWithoutAttention);
   RecordWriter writer;
   for (const auto& values : norms) writer.list(values);
@@ -142,6 +142,21 @@ std::vector<std::vector<float>> lone_norms(const Transformer& transformer, Matri
   return norms;
 }
 
+std::vector<float> norms_without_attention(const Transformer& transformer, Index layer_index,
+                                           ScanJournal& journal) {
+  const Index entries = transformer.model().config().vocab_size;
+  std::vector<float> all;
+  Progress progress("Vocabulary without attention", entries);
+  for (Index first = 0; first < entries; first += kCensusPiece) {
+    const Index count = std::min(kCensusPiece, entries - first);
+    const auto piece =
+        piece_norms(transformer, nullptr, {layer_index}, Form::kWithoutAttention, first, count, journal);
+    all.insert(all.end(), piece.front().begin(), piece.front().end());
+    progress.advance(count);
+  }
+  return all;
+}
+
 Census take_census(const Transformer& transformer, const Tokenizer& tokenizer, const CensusOptions& options,
                    ScanJournal& journal) {
   const ModelConfig& config = transformer.model().config();
@@ -162,7 +177,7 @@ Census take_census(const Transformer& transformer, const Tokenizer& tokenizer, c
   for (const Form form : {Form::kWithoutAttention, Form::kLone, Form::kRandom}) {
     for (Index first = 0; first < config.vocab_size; first += kCensusPiece) {
       const Index count = std::min(kCensusPiece, config.vocab_size - first);
-      const auto norms = piece_norms(transformer, draws, layer_indices, form, first, count, journal);
+      const auto norms = piece_norms(transformer, &draws, layer_indices, form, first, count, journal);
       for (std::size_t i = 0; i < norms.size(); ++i) {
         CensusLayer& layer = census.layers[i];
         std::vector<float>& all = form == Form::kWithoutAttention ? layer.without_attention

@@ -53,6 +53,11 @@ struct Census {
 Census take_census(const Transformer& transformer, const Tokenizer& tokenizer, const CensusOptions& options,
                    ScanJournal& journal);
 
+/// CensusLayer::without_attention of one layer (0-based) alone: a third of the work. Pieces are kept as
+/// take_census keeps them.
+std::vector<float> norms_without_attention(const Transformer& transformer, Index layer_index,
+                                           ScanJournal& journal);
+
 /// Norms after each of `layers` (0-based, ascending) of rows that stand alone; states [n, d] are used up.
 /// [layers][n]. `without_attention` removes it in all layers.
 std::vector<std::vector<float>> lone_norms(const Transformer& transformer, MatrixView states,

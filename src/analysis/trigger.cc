@@ -15,6 +15,7 @@
 #include "base/random.h"
 #include "forward/kv_cache.h"
 #include "kernels/pointwise.h"
+#include "spectral/basis.h"
 #include "spectral/lapack.h"
 #include "tokenizer/tokenizer.h"
 
@@ -50,11 +51,9 @@ struct RightVectors {
 
 RightVectors all_right_vectors(const LinearOperator& f) {
   const Index d = f.cols();
-  const DoubleMatrix matrix = form(f);
-  DoubleMatrix transposed(d, f.rows()), gram(d, d);
-  for (Index r = 0; r < f.rows(); ++r)
-    for (Index c = 0; c < d; ++c) transposed(c, r) = matrix(r, c);
-  rows_by_rows(transposed.view(), transposed.view(), gram.view());
+  const DoubleMatrix columns = transposed(form(f));
+  DoubleMatrix gram(d, d);
+  rows_by_rows(columns, columns, gram);
   const SymmetricEigen eigen = lapack_top_symmetric(gram, d);
   RightVectors right{{}, Matrix(d, d)};
   for (Index i = 0; i < d; ++i) {
@@ -144,9 +143,7 @@ std::vector<float> entry_coefficients(const Transformer& transformer, Index laye
   if (second && transformer.model().config().causal)
     after_first = first_token_caches(transformer, layer_index, v, first_token);
   const bool pairs = second && after_first.empty();
-  const Index at_once = pairs    ? kTriggerPiece / 2
-                        : second ? static_cast<Index>(after_first.size())
-                                 : kTriggerPiece;
+  const Index at_once = !after_first.empty() ? std::ssize(after_first) : kTriggerPiece / (pairs ? 2 : 1);
   std::vector<float> coefficients;
   Progress progress(second ? "Coefficients at second position" : "Coefficients at first position",
                     vocabulary);
@@ -165,11 +162,8 @@ std::vector<float> entry_coefficients(const Transformer& transformer, Index laye
         sequences.push_back(pairs ? TokenIds{first_token, token} : TokenIds{token});
       }
       CoefficientTap tap(layer_index, v);
-      if (after_first.empty())
-        transformer.run(Batch(std::move(sequences)), tap);
-      else
-        transformer.run(Batch(std::move(sequences)), tap,
-                        std::span(after_first).first(static_cast<std::size_t>(count)));
+      const std::size_t cached = after_first.empty() ? 0 : sequences.size();
+      transformer.run(Batch(std::move(sequences)), tap, std::span(after_first).first(cached));
       for (std::size_t i = pairs ? 1 : 0; i < tap.values.size(); i += pairs ? 2 : 1)
         piece.push_back(tap.values[i]);
       RecordWriter writer;

@@ -28,9 +28,8 @@ void add_compare(CLI::App& app) {
       "Compare models by directions as the paper's authors compute them, not in canonical form");
   add_threads(*command, options->common);
   command->footer(
-      "Two models, rather than their signature files, are also compared after their hidden spaces were "
-      "aligned "
-      "through the shared vocabulary.\n"
+      "Two models, rather than their signature files, are also compared after their hidden spaces "
+      "were aligned through the shared vocabulary.\n"
       "Exit code 0 whatever the verdict; read it from --json. docs/lineage.md says how to read it.");
   command->callback([options] {
     apply(options->common);

@@ -123,9 +123,9 @@ class Transformer {
   /// and token. Peak memory beyond weights: rows · (2 d + max(2 ffn, 2 query + 2 kv)) floats, and what one
   /// linear() needs. An interrupt ends it between layers (Error(kInterrupted)).
   void run(const Batch& batch, Observer& observer) const;
-  /// The same for sequences whose earlier tokens `caches` hold, one a sequence. The batch's keys and values
-  /// are written behind those, but not counted as held; caches of the layers that the observer lets pass are
-  /// enough.
+  /// The same for sequences whose earlier tokens `caches` hold, one a sequence (or none at all). The batch's
+  /// keys and values are written behind those, but not counted as held; caches of the layers that the
+  /// observer lets pass are enough.
   void run(const Batch& batch, Observer& observer, std::span<KvCache> caches) const;
   /// The states after the last layer [rows, d], before the final norm.
   Matrix final_states(const Batch& batch) const;

@@ -12,13 +12,6 @@ constexpr double kSmallestSquare = 1e-12;  // of a singular value, relative to t
 
 }  // namespace
 
-DoubleMatrix transposed(const DoubleMatrix& x) {
-  DoubleMatrix out(x.cols(), x.rows());
-  for (Index r = 0; r < x.rows(); ++r)
-    for (Index c = 0; c < x.cols(); ++c) out(c, r) = x(r, c);
-  return out;
-}
-
 void remove_column_means(DoubleMatrix& x) {
   for (Index c = 0; c < x.cols(); ++c) {
     double mean = 0;

@@ -6,7 +6,6 @@ namespace defectoscope {
 
 // Of a matrix x [n, d] of samples as rows, f64.
 
-DoubleMatrix transposed(const DoubleMatrix& x);
 void remove_column_means(DoubleMatrix& x);
 void remove_row_means(DoubleMatrix& x);
 

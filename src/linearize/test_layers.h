@@ -8,7 +8,7 @@
 
 #include "base/random.h"
 #include "linearize/layer_operator.h"
-#include "spectral/lapack.h"
+#include "spectral/basis.h"
 
 namespace defectoscope {
 
@@ -94,13 +94,6 @@ inline DoubleMatrix product(const DoubleMatrix& a, const DoubleMatrix& b) {
   for (Index r = 0; r < a.rows(); ++r)
     for (Index k = 0; k < a.cols(); ++k)
       for (Index c = 0; c < b.cols(); ++c) out(r, c) += a(r, k) * b(k, c);
-  return out;
-}
-
-inline DoubleMatrix transposed(const DoubleMatrix& a) {
-  DoubleMatrix out(a.cols(), a.rows());
-  for (Index r = 0; r < a.rows(); ++r)
-    for (Index c = 0; c < a.cols(); ++c) out(c, r) = a(r, c);
   return out;
 }
 

@@ -55,9 +55,8 @@ Chart attention_chart(const ScanResult& scan) {
     chart.series.push_back(std::move(series));
   }
   chart.sentence = fmt::format(
-      "How much of later tokens' attention goes to one such token, mean over heads and later tokens; “{}” "
-      "draws "
-      "up to {:.0f} %.",
+      "How much of later tokens' attention goes to one such token, mean over heads and later tokens; "
+      "“{}” draws up to {:.0f} %.",
       who, 100 * most);
   chart.marks = life_cycle_marks(scan);
   return chart;

@@ -82,9 +82,8 @@ std::string trigger_sentence(const ExplosionEvidence& e) {
 
 std::string explosion_sentence(const ExplosionEvidence& e) {
   return fmt::format(
-      "Explosion: the left singular vector of the whole layer {}, made linear (L), lies {} from the "
-      "direction "
-      "that high-norm tokens share, that of its FFN alone (F) {}.",
+      "Explosion: the left singular vector of the whole layer {}, made linear (L), lies {} from "
+      "the direction that high-norm tokens share, that of its FFN alone (F) {}.",
       e.layer, degrees(e.left_angle_degrees), degrees(e.ffn_left_angle_degrees));
 }
 

@@ -112,9 +112,8 @@ std::string scan_summary(const ScanResult& r, const std::string& out) {
         skip += fmt::format("{}{}", skip.empty() ? "" : ", ", found.layer);
     if (!skip.empty())
       text += fmt::format(
-          "\nFor quantization: keep the FFN down projection of layer{} {} in 16 bit (the paper's skip set); "
-          "with 8-bit "
-          "activations the\ninputs of these matrices carry the outliers.\n",
+          "\nFor quantization: keep the FFN down projection of layer{} {} in 16 bit (the paper's skip "
+          "set); with 8-bit activations the\ninputs of these matrices carry the outliers.\n",
           skip.find(',') == std::string::npos ? "" : "s", skip);
   }
   if (!r.layer_reports.empty()) {

@@ -11,9 +11,7 @@
 #include "analysis/census.h"
 #include "analysis/high_norm_detail.h"
 #include "analysis/mechanism.h"
-#include "analysis/record_fields.h"
 #include "base/error.h"
-#include "base/progress.h"
 #include "base/version.h"
 #include "model/model.h"
 #include "quantize/study_parts.h"
@@ -27,10 +25,9 @@ namespace {
 using enum PublishedQuantity;
 
 constexpr std::size_t kRows = 1000, kShortest = 10, kLongest = 1000;  // the authors' rows, in characters
-constexpr Index kEntriesAtOnce = 2048;
-constexpr std::size_t kLargestShown = 5;  // annotated in the paper's figure 6
-constexpr std::string_view kSpace = "▁";  // SentencePiece's
-constexpr Index kLargestExact = 1024;     // width up to which LAPACK decomposes every layer unasked
+constexpr std::size_t kLargestShown = 5;                              // annotated in the paper's figure 6
+constexpr std::string_view kSpace = "▁";                              // SentencePiece's
+constexpr Index kLargestExact = 1024;  // width up to which LAPACK decomposes every layer unasked
 
 std::vector<TokenIds> parity_rows(const std::filesystem::path& text, const Tokenizer& tokenizer) {
   std::vector<TokenIds> rows;
@@ -154,24 +151,9 @@ Run run(const Model& model, const Tokenizer& tokenizer, const ScanOptions& optio
 /// See kNamedSpikes.
 double count_named_spikes(const PublishedModel& published, Index layer, const Model& model,
                           const Tokenizer& tokenizer, ComputeType compute, ScanJournal& journal) {
-  const auto norms = kept_or_made<std::vector<float>>(
-      journal, fmt::format("named-spikes-{}", layer), [](auto& values, const auto& field) { field(values); },
-      [&] {
-        const Transformer transformer(model, {.compute = compute, .linear = {}});
-        const Index entries = std::min(tokenizer.size(), model.config().vocab_size);
-        std::vector<float> all;
-        Progress progress("Vocabulary without attention", entries);
-        for (Index first = 0; first < entries; first += kEntriesAtOnce) {
-          std::vector<TokenIds> alone;
-          for (Index i = first; i < std::min(first + kEntriesAtOnce, entries); ++i)
-            alone.push_back({static_cast<TokenId>(i)});
-          Matrix states = transformer.embed(Batch(alone));
-          const auto piece = lone_norms(transformer, states, {layer - 1}, true).front();
-          all.insert(all.end(), piece.begin(), piece.end());
-          progress.advance(std::ssize(alone));
-        }
-        return all;
-      });
+  const Transformer transformer(model, {.compute = compute, .linear = {}});
+  std::vector<float> norms = norms_without_attention(transformer, layer - 1, journal);
+  norms.resize(static_cast<std::size_t>(std::min(tokenizer.size(), model.config().vocab_size)));
   std::vector<std::size_t> order(norms.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::ranges::stable_sort(order, std::greater{}, [&](std::size_t i) { return norms[i]; });

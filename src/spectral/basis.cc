@@ -108,4 +108,11 @@ DoubleMatrix to_double(ConstMatrixView x) {
   return out;
 }
 
+DoubleMatrix transposed(const DoubleMatrix& x) {
+  DoubleMatrix out(x.cols(), x.rows());
+  for (Index r = 0; r < x.rows(); ++r)
+    for (Index c = 0; c < x.cols(); ++c) out(c, r) = x(r, c);
+  return out;
+}
+
 }  // namespace defectoscope

@@ -41,5 +41,6 @@ double norm(std::span<const double> x);
 /// f64 to f32 and back, whole matrices.
 Matrix to_float(ConstDoubleView x);
 DoubleMatrix to_double(ConstMatrixView x);
+DoubleMatrix transposed(const DoubleMatrix& x);
 
 }  // namespace defectoscope
