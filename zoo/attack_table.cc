@@ -15,12 +15,12 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "forward/perplexity.h"
-#include "lineage/attacks.h"
 #include "lineage/compare.h"
 #include "lineage/logit_difference.h"
 #include "model/model.h"
 #include "report/lineage_text.h"
 #include "tokenizer/tokenizer.h"
+#include "zoo/disguised_at.h"
 #include "zoo/program.h"
 
 namespace defectoscope {
@@ -81,14 +81,8 @@ std::string row(const Origin& origin, const Attack& attack, double strength, con
                 const fs::path& text, const fs::path& scratch) {
   const std::string label = attack.strength_means.empty() ? std::string(attack.name)
                                                           : fmt::format("{} {:g}", attack.name, strength);
-  fs::remove_all(scratch);
   try {
-    EditableModel model(Model::open(origin.folder));
-    std::unique_ptr<EditableModel> other;
-    if (!with.empty()) other = std::make_unique<EditableModel>(Model::open(with));
-    Random random(7);
-    attack.apply(model, {strength, random, other.get()});
-    model.write(scratch);
+    write_disguised(origin.folder, {&attack, strength}, with, scratch);
   } catch (const Error& refused) {
     return fmt::format("| {} | refused | – | – | – | – |\n", label);
   }

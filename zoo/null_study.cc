@@ -29,8 +29,8 @@
 #include "forward/transformer.h"
 #include "lineage/unrelated_pairs.h"
 #include "report/figures.h"
-#include "synthesis/phantom.h"
 #include "tokenizer/tokenizer.h"
+#include "zoo/phantom_at.h"
 #include "zoo/program.h"
 
 namespace defectoscope {
@@ -38,7 +38,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr Index kGoodnessDraws = 499, kPhantomsOfTheNull = 64;
+constexpr Index kGoodnessDraws = 499;
 constexpr std::uint64_t kFirstOtherPhantom = 1001;  // none of the null's
 
 /// Models that were trained, or made, independently of each other.
@@ -65,20 +65,23 @@ std::vector<UnrelatedPair> pairs_of(const Population& population) {
   return unrelated_pairs(population.signatures, population.vocabularies);
 }
 
-/// Phantoms of one shape with seeds from `first_seed` on, written into `folder` where they are not there yet.
-std::vector<UnrelatedPair> phantom_pairs(Index count, std::uint64_t first_seed, const fs::path& folder) {
+/// Models whose signatures are taken here.
+Population measured_models(const std::vector<fs::path>& folders) {
   Population population;
-  for (Index i = 0; i < count; ++i) {
-    PhantomOptions options;
-    options.shape = phantom_shape_named("tiny");
-    options.seed = first_seed + static_cast<std::uint64_t>(i);
-    const fs::path path = folder / fmt::format("phantom-{}", options.seed);
-    if (!fs::exists(path / "config.json")) write_phantom(options, path);
-    population.open(path);
+  for (const fs::path& folder : folders) {
+    population.open(folder);
     population.signatures.push_back(
-        compute_signature(*population.models.back(), open_tokenizer(path).get(), {}));
+        compute_signature(*population.models.back(), open_tokenizer(folder).get(), {}));
   }
-  return pairs_of(population);
+  return population;
+}
+
+/// Phantoms with seeds from `first_seed` on, written into `folder` where they are not there yet.
+std::vector<UnrelatedPair> phantom_pairs(Index count, std::uint64_t first_seed, const fs::path& folder) {
+  std::vector<fs::path> paths;
+  for (Index i = 0; i < count; ++i)
+    paths.push_back(phantom_at(folder, first_seed + static_cast<std::uint64_t>(i)));
+  return pairs_of(measured_models(paths));
 }
 
 void print_population(std::span<const UnrelatedPair> pairs) {
@@ -187,17 +190,17 @@ void check_signatures(const fs::path& folder, const fs::path& models, const fs::
                n.tail.threshold, n.tail.shape, n.tail.scale, n.goodness.anderson_darling, n.goodness.p);
 }
 
-void check_phantoms(Index count, const fs::path& folder, const fs::path& figures) {
-  std::vector<UnrelatedPair> pairs = phantom_pairs(count, kFirstOtherPhantom, folder);
+/// False positives of pairs that the shipped null has not seen.
+void check_unseen(std::vector<UnrelatedPair> pairs, const std::string& what, const fs::path& figures) {
   for (UnrelatedPair& pair : pairs) conclude(pair.comparison, shipped_null());
   const std::vector<double> log_p = by_laws(pairs);
-  fmt::print(
-      "| p of phantoms | pairs | p < 0.1 | p < 0.01 | p < 0.001 | smallest |\n|---|---|---|---|---|---|\n");
+  fmt::print("| p of {} | pairs | p < 0.1 | p < 0.01 | p < 0.001 | smallest |\n|---|---|---|---|---|---|\n",
+             what);
   print_shares("most cautious", log_p);
   for (int k = 0; k < kEvidenceKinds; ++k)
     print_shares("laws, " + evidence_name(static_cast<EvidenceKind>(k)), of_kind(pairs, k));
   if (!figures.empty())
-    draw("false-positives-phantoms", "p-values of unrelated phantoms",
+    draw("false-positives-" + what, "p-values of unrelated " + what,
          {against_uniform("most cautious", log_p)}, figures);
 }
 
@@ -284,7 +287,9 @@ int run(const std::vector<std::string>& arguments) {
   if (verb == "table" && n == 4) return print_table(arguments[1], arguments[2], arguments[3]), 0;
   if (verb == "check" && n >= 2 && n <= 4) return check_signatures(arguments[1], optional(2), optional(3)), 0;
   if (verb == "phantoms" && (n == 3 || n == 4))
-    return check_phantoms(std::stol(arguments[1]), arguments[2], optional(3)), 0;
+    return check_unseen(phantom_pairs(std::stol(arguments[1]), kFirstOtherPhantom, arguments[2]), "phantoms",
+                        optional(3)),
+           0;
   if (verb == "separation" && n == 3) return print_separation(arguments[1], arguments[2]), 0;
   std::fputs(
       "usage: null_study table SIGNATURES MODELS PHANTOMS | check SIGNATURES [MODELS [FIGURES]] |\n"

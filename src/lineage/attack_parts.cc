@@ -1,8 +1,10 @@
 #include "lineage/attack_parts.h"
 
+#include <cmath>
 #include <numeric>
 
 #include "base/error.h"
+#include "kernels/pointwise.h"
 
 namespace defectoscope {
 
@@ -22,6 +24,13 @@ void require_share(const char* attack, double strength) {
 }
 
 std::span<float> values_of(Matrix& x) { return {x.data(), static_cast<std::size_t>(x.rows() * x.cols())}; }
+
+double squares(std::span<const float> x) { return dot(x, x); }
+
+void add_noise_to(std::span<float> values, double strength, Random& random) {
+  const double deviation = strength * std::sqrt(squares(values) / static_cast<double>(values.size()));
+  for (float& x : values) x = static_cast<float>(static_cast<double>(x) + deviation * random.normal());
+}
 
 std::vector<Index> random_order(Index count, Random& random) {
   std::vector<Index> order(static_cast<std::size_t>(count));

@@ -20,6 +20,11 @@ void require_share(const char* attack, double strength);
 /// All numbers of a matrix, row by row.
 std::span<float> values_of(Matrix& x);
 
+/// Σ x², in f64.
+double squares(std::span<const float> x);
+/// Adds normal noise of `strength` times the rms of the values.
+void add_noise_to(std::span<float> values, double strength, Random& random);
+
 /// 0 to count − 1 in random order.
 std::vector<Index> random_order(Index count, Random& random);
 

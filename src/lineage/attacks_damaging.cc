@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "base/error.h"
 #include "lineage/attack_parts.h"
@@ -23,13 +22,7 @@ Index middle(const char* attack, const EditableModel& model, double strength) {
 void add_noise(EditableModel& model, const AttackInput& input) {
   if (input.strength < 0) strength_out_of_range("noise", "0 or more", input.strength);
   for (auto& [name, matrix] : model.tensors()) {
-    if (matrix.rows() == 1) continue;
-    const auto all = values_of(matrix);
-    const double square = std::transform_reduce(all.begin(), all.end(), 0.0, std::plus<>(), [](float x) {
-      return static_cast<double>(x) * static_cast<double>(x);
-    });
-    const double deviation = input.strength * std::sqrt(square / static_cast<double>(all.size()));
-    for (float& x : all) x = static_cast<float>(static_cast<double>(x) + deviation * input.random.normal());
+    if (matrix.rows() > 1) add_noise_to(values_of(matrix), input.strength, input.random);
   }
 }
 

@@ -5,7 +5,6 @@
 #include <numeric>
 
 #include "base/error.h"
-#include "kernels/pointwise.h"
 #include "lineage/attack_parts.h"
 #include "lineage/attacks.h"
 
@@ -14,8 +13,6 @@ namespace {
 
 constexpr Index kUpdateRank = 8;
 constexpr double kNewRowNoise = 0.1;  // of a row's own size
-
-double squares(std::span<const float> x) { return dot(x, x); }
 
 /// The rows named, in that order.
 Matrix rows_of(const Matrix& x, const std::vector<Index>& kept) {
@@ -176,10 +173,7 @@ void prune_neurons(EditableModel& model, const AttackInput& input) {
 
 void add_embedding_noise(EditableModel& model, const AttackInput& input) {
   if (input.strength < 0) strength_out_of_range("embedding-noise", "0 or more", input.strength);
-  Matrix& embedding = model.embedding();
-  const auto all = values_of(embedding);
-  const double deviation = input.strength * std::sqrt(squares(all) / static_cast<double>(all.size()));
-  for (float& x : all) x = static_cast<float>(static_cast<double>(x) + deviation * input.random.normal());
+  add_noise_to(values_of(model.embedding()), input.strength, input.random);
 }
 
 void replace_embedding(EditableModel& model, const AttackInput& input) {

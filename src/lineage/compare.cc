@@ -169,9 +169,15 @@ Evidence whole(EvidenceKind kind, const std::vector<float>& x, const std::vector
   return evidence;
 }
 
-/// `gram`: gram_signature(a), null where nobody has it yet.
-void compare_invariants(const Signature& a, const std::vector<float>* gram, const Signature& b,
-                        std::vector<Evidence>& list) {
+/// A signature, and its gram_signature() where somebody has it.
+struct Held {
+  const Signature& signature;
+  const std::vector<float>* known_gram = nullptr;
+  std::vector<float> gram() const { return known_gram == nullptr ? gram_signature(signature) : *known_gram; }
+};
+
+void compare_invariants(const Held& held_a, const Held& held_b, std::vector<Evidence>& list) {
+  const Signature &a = held_a.signature, &b = held_b.signature;
   std::string reason;
   if (a.hidden_size != b.hidden_size)
     reason = other_width(a, b);
@@ -184,7 +190,7 @@ void compare_invariants(const Signature& a, const std::vector<float>* gram, cons
     list.push_back(not_compared(EvidenceKind::kSpectrum, reason));
     return;
   }
-  list.push_back(whole(EvidenceKind::kGram, gram == nullptr ? gram_signature(a) : *gram, gram_signature(b)));
+  list.push_back(whole(EvidenceKind::kGram, held_a.gram(), held_b.gram()));
   const bool eigenvalues = a.decay_eigenvalues.rows() == a.layers && b.decay_eigenvalues.rows() == b.layers;
   list.push_back(
       whole(EvidenceKind::kSpectrum, spectrum_signature(a, eigenvalues), spectrum_signature(b, eigenvalues)));
@@ -278,9 +284,10 @@ void conclude(Comparison& comparison, std::span<const EmpiricalNull> null) {
 
 namespace {
 
-/// compare(), with gram_signature(a) where somebody has it; `alignment` may be null.
-Comparison held_together(const Signature& a, const std::vector<float>* gram, const Signature& b,
-                         std::span<const EmpiricalNull> null, const EmbeddingAlignment* alignment) {
+/// compare(); `alignment` may be null.
+Comparison held_together(const Held& held_a, const Held& held_b, std::span<const EmpiricalNull> null,
+                         const EmbeddingAlignment* alignment) {
+  const Signature &a = held_a.signature, &b = held_b.signature;
   if (a.form != b.form)
     throw Error(ErrorKind::kUsage,
                 {.what = "signatures of different form cannot be compared",
@@ -295,7 +302,7 @@ Comparison held_together(const Signature& a, const std::vector<float>* gram, con
   comparison.shared_tokens = sets.shared_tokens;
   compare_directions(a, b, sets, comparison.evidence);
   compare_tokens(a, b, sets, comparison.evidence);
-  compare_invariants(a, gram, b, comparison.evidence);
+  compare_invariants(held_a, held_b, comparison.evidence);
   compare_aligned(sets, alignment, comparison.evidence);
   if (sets.aligned)
     comparison.embedding_fit =
@@ -322,13 +329,17 @@ Comparison compare(const Signature& a, const Signature& b, const EmbeddingAlignm
 
 Comparison compare(const Signature& a, const Signature& b, std::span<const EmpiricalNull> null,
                    const EmbeddingAlignment* alignment) {
-  return held_together(a, nullptr, b, null, alignment);
+  return held_together({a}, {b}, null, alignment);
 }
 
 PreparedSignature::PreparedSignature(const Signature& s) : signature(s), gram(gram_signature(s)) {}
 
 Comparison compare(const PreparedSignature& a, const Signature& b) {
-  return held_together(a.signature, &a.gram, b, null_of(a.signature.form), nullptr);
+  return held_together({a.signature, &a.gram}, {b}, null_of(a.signature.form), nullptr);
+}
+
+Comparison compare(const PreparedSignature& a, const PreparedSignature& b) {
+  return held_together({a.signature, &a.gram}, {b.signature, &b.gram}, null_of(a.signature.form), nullptr);
 }
 
 std::optional<double> smallest_distance(const Comparison& comparison) {

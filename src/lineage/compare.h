@@ -124,6 +124,7 @@ struct PreparedSignature {
 };
 /// compare(a.signature, b) in less time.
 Comparison compare(const PreparedSignature& a, const Signature& b);
+Comparison compare(const PreparedSignature& a, const PreparedSignature& b);
 /// The same where it is one of `models` comparisons: log_p is min(1, models · p), and the verdict follows it.
 Comparison among(Comparison comparison, Index models);
 /// The smallest Evidence::distance_degrees of the kinds compared that have one of same-numbered layers; none

@@ -12,7 +12,7 @@ namespace {
 constexpr double kNotCompared = 90;
 constexpr std::size_t kBlendNeighbours = 8;
 
-Pair held_against(const std::vector<Signature>& signatures, Index a, Index b, double log_pairs) {
+Pair held_against(const std::vector<PreparedSignature>& signatures, Index a, Index b, double log_pairs) {
   Pair pair{.a = a, .b = b, .comparison = {}, .distance_degrees = {}, .log_p = {}};
   pair.comparison = compare(signatures[static_cast<std::size_t>(a)], signatures[static_cast<std::size_t>(b)]);
   pair.distance_degrees = smallest_distance(pair.comparison);
@@ -140,11 +140,11 @@ const Pair& Relations::pair(Index a, Index b) const {
 Relations relations(const std::vector<Signature>& signatures) {
   Relations r;
   const Index n = std::ssize(signatures);
-  for (const Signature& s : signatures)
-    r.models.push_back({s.model, s.family, s.fingerprint, s.hidden_size, s.layers, s.tokens()});
+  for (const Signature& s : signatures) r.models.push_back(compared_model(s));
   const double log_pairs = std::log(static_cast<double>(std::max<Index>(1, n * (n - 1) / 2)));
+  const std::vector<PreparedSignature> prepared(signatures.begin(), signatures.end());
   for (Index a = 0; a < n; ++a)
-    for (Index b = a + 1; b < n; ++b) r.pairs.push_back(held_against(signatures, a, b, log_pairs));
+    for (Index b = a + 1; b < n; ++b) r.pairs.push_back(held_against(prepared, a, b, log_pairs));
   find_clusters(r);
   build_dendrogram(r);
   guess_parents(r);

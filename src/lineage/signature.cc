@@ -105,7 +105,7 @@ Signature compute_signature(const Model& model, const Tokenizer* tokenizer, cons
 
   if (tokenizer != nullptr) {
     TokenSample sample = sample_tokens(*tokenizer, config.vocab_size, options.tokens);
-    const TokenProjector projector(embedded_tokens(model, sample.ids), options.removed);
+    const TokenProjector projector(embedded_tokens(model, sample.ids), options.removed, options.ridge);
     signature.token_left = projector.signatures(signature.left);
     signature.token_ffn_left = projector.signatures(signature.ffn_left);
     signature.token_dimension = projector.effective_dimension();

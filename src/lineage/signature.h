@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,9 +46,10 @@ struct Signature {
 
 struct SignatureOptions {
   SignatureForm form = SignatureForm::kCanonical;
-  Index tokens = 1024;     ///< sampled vocabulary entries, at most
-  Index removed = 4;       ///< leading directions of the embedding left out of token signatures
-  std::uint64_t seed = 0;  ///< of the iterations' starting blocks
+  Index tokens = 1024;               ///< sampled vocabulary entries, at most
+  Index removed = 4;                 ///< leading directions of the embedding left out of token signatures
+  std::optional<double> ridge = {};  ///< token signatures whitened, see TokenProjector; none: unwhitened
+  std::uint64_t seed = 0;            ///< of the iterations' starting blocks
 };
 
 /// One layer in memory; the passes over the weights that a scan's directions take, and one over the

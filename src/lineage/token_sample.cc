@@ -12,6 +12,8 @@
 namespace defectoscope {
 namespace {
 
+constexpr double kSmallestEigenvalue = 1e-10;  // of C, relative to the largest
+
 std::uint64_t hash_of(const std::string& text) {
   Sha256 sum;
   sum.update(text);
@@ -42,7 +44,8 @@ TokenSample sample_tokens(const Tokenizer& tokenizer, Index vocab_size, Index co
   return sample;
 }
 
-TokenProjector::TokenProjector(ConstMatrixView embedded, Index removed) : rows_(to_double(embedded)) {
+TokenProjector::TokenProjector(ConstMatrixView embedded, Index removed, std::optional<double> ridge)
+    : rows_(to_double(embedded)) {
   remove_column_means(rows_);
   const Index side = std::min(rows_.rows(), rows_.cols());
   const Index count = std::min(removed, side);
@@ -53,6 +56,7 @@ TokenProjector::TokenProjector(ConstMatrixView embedded, Index removed) : rows_(
     add_combination(-1.0, along, right, rows_);
   }
   if (side == 0) return;
+  if (ridge) whiten(*ridge);
   const DoubleMatrix gram = gram_of_shorter_side(rows_);
   double trace = 0, squares = 0;
   for (Index i = 0; i < side; ++i) {
@@ -60,6 +64,31 @@ TokenProjector::TokenProjector(ConstMatrixView embedded, Index removed) : rows_(
     for (const double value : gram.row(i)) squares += value * value;
   }
   effective_dimension_ = squares > 0 ? trace * trace / squares : 0;
+}
+
+void TokenProjector::whiten(double ridge) {
+  const DoubleMatrix gram = gram_of_shorter_side(rows_);
+  const SymmetricEigen all = lapack_top_symmetric(gram, gram.rows());
+  double trace = 0;
+  Index rank = 0;
+  for (const double value : all.values) {
+    if (value <= kSmallestEigenvalue * all.values[0]) break;
+    trace += value;
+    ++rank;
+  }
+  if (rank == 0) return;
+  const double lambda = ridge * trace / static_cast<double>(rank);
+  const DoubleMatrix vectors(ConstDoubleView(all.vectors).block_rows(0, rank));
+  DoubleMatrix scaled = vectors;
+  for (Index i = 0; i < rank; ++i)
+    for (double& x : scaled.row(i)) x /= std::sqrt(all.values[static_cast<std::size_t>(i)] + lambda);
+  // V (Λ + λ)^(−½) Vᵀ stands right of Y where the eigenvectors are of YᵀY, left of it where they are of Y Yᵀ.
+  DoubleMatrix root(gram.rows(), gram.rows());
+  rows_by_rows(transposed(scaled), transposed(vectors), root);
+  DoubleMatrix whitened(rows_.rows(), rows_.cols());
+  add_combination(1.0, rows_.cols() <= rows_.rows() ? rows_ : root,
+                  rows_.cols() <= rows_.rows() ? root : rows_, whitened);
+  rows_ = std::move(whitened);
 }
 
 Matrix TokenProjector::signatures(ConstMatrixView u) const {

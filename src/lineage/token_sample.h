@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "tensor/matrix.h"
@@ -20,12 +21,14 @@ struct TokenSample {
 TokenSample sample_tokens(const Tokenizer& tokenizer, Index vocab_size, Index count);
 
 /// The embedding of sampled tokens without what unrelated models share: mean and leading directions
-/// ("frequency"). X = E_s − mean, Y = X (I − V_r V_rᵀ), V_r the leading right singular vectors.
+/// ("frequency"). X = E_s − mean, Y = X (I − V_r V_rᵀ), V_r the leading right singular vectors; whitened
+/// Y (C + λI)^(−½), C = YᵀY.
 class TokenProjector {
  public:
-  /// `embedded` [n, d]: embedded_tokens of the sample; `removed` leading directions. Cost: O(min(n, d)²
-  /// max(n, d)).
-  TokenProjector(ConstMatrixView embedded, Index removed);
+  /// `embedded` [n, d]: embedded_tokens of the sample; `removed` leading directions; `ridge` λ over the mean
+  /// eigenvalue of C (0: the inverse square root on C's range), none: unwhitened. Cost: O(min(n, d)²
+  /// max(n, d)), whitened with all eigenvectors of the shorter side.
+  TokenProjector(ConstMatrixView embedded, Index removed, std::optional<double> ridge = {});
 
   Index tokens() const { return rows_.rows(); }
   /// What stands for a dimension in the null law of Y u, u random: tr(G)² / tr(G²), G = Y Yᵀ.
@@ -35,6 +38,7 @@ class TokenProjector {
   Matrix signatures(ConstMatrixView u) const;
 
  private:
+  void whiten(double ridge);
   DoubleMatrix rows_;  // Y [n, d]
   double effective_dimension_ = 0;
 };

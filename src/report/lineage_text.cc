@@ -51,15 +51,23 @@ std::string layers_of(const Evidence& evidence) {
 
 std::string evidence_table(const Comparison& comparison) {
   std::string text = fmt::format("{:<18}{:>10}{:>8}{:>8}{:>12}{:>12}{:>12}{:>12}\n", "evidence", "distance",
-                                 "layer", "angles", "p Beta", "p permuted", "p unrelated", "p cautious");
+                                 "layer", "angles", "p, uniform", "p, permuted", "p, models", "p, counted");
+  Index kinds = 0;
   for (const Evidence& e : comparison.evidence) {
     if (!e.compared()) continue;
+    ++kinds;
     text += fmt::format(
         "{:<18}{:>9.1f}°{:>8}{:>8}{:>12}{:>12}{:>12}{:>12}\n", evidence_name(e.kind), e.distance_degrees,
         layers_of(e), e.comparisons, probability_text(e.log_p_beta), probability_text(e.log_p_permutation),
         e.log_p_empirical ? probability_text(*e.log_p_empirical) : "–", probability_text(e.log_p));
   }
-  return text;
+  return text + fmt::format(
+                    "p: chance that unrelated models come as close if directions are uniformly random, if "
+                    "their coordinates\n"
+                    "are in random order, and by pairs of unrelated models. The most cautious counts; the "
+                    "smallest that\n"
+                    "counts, times {} (kinds compared), is the p of the verdict.\n",
+                    kinds);
 }
 
 std::string angle_table(const Comparison& comparison) {

@@ -22,7 +22,8 @@ std::string clusters_text(const Relations& r) {
       if (r.cluster[i] != c) continue;
       text += "  " + r.models[i].model;
       if (const auto& parent = r.parents[i])
-        text += fmt::format("  (next to {}, {:.1f}°)", name_of(r, parent->model), parent->distance_degrees);
+        text += fmt::format("  (likely parent: {}, {:.1f}°)", name_of(r, parent->model),
+                            parent->distance_degrees);
       if (const auto& blend = r.blends[i])
         text += fmt::format("  (like a merge: {:.0f} % {}, {:.0f} % {})", 100 * (1 - blend->fit.weight),
                             name_of(r, blend->a), 100 * blend->fit.weight, name_of(r, blend->b));
@@ -33,7 +34,7 @@ std::string clusters_text(const Relations& r) {
 }
 
 std::string matrix_text(const Relations& r) {
-  std::string text = fmt::format("{:<32}", "distance, degrees");
+  std::string text = fmt::format("{:<32}", "smallest angle, degrees");
   for (std::size_t i = 0; i < r.leaf_order.size(); ++i) text += fmt::format("{:>7}", i + 1);
   text += "\n";
   for (std::size_t row = 0; row < r.leaf_order.size(); ++row) {
@@ -50,7 +51,9 @@ std::string matrix_text(const Relations& r) {
     }
     text += "\n";
   }
-  return text + "* related: p under 1e-4 after correction for the number of pairs\n";
+  return text +
+         fmt::format("* related: p under 1e-4 after times {}, the number of pairs; – nothing to compare\n",
+                     r.pairs.size());
 }
 
 /// A node's models below its height: `corner` where it hangs on the node above, `indent` the lines that pass
@@ -74,7 +77,8 @@ void draw(const Relations& r, Index node, const std::string& indent, const char*
 std::string relations_text(const Relations& r) {
   std::string text = clusters_text(r);
   if (r.models.size() < 2) return text;
-  text += "\n" + matrix_text(r) + "\n";
+  text +=
+      "\n" + matrix_text(r) + "\nThe nearest joined first; at each joint the mean angle between its sides.\n";
   draw(r, std::ssize(r.models) + std::ssize(r.dendrogram) - 1, "", "", text);
   return text;
 }
