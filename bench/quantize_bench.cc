@@ -9,6 +9,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <functional>
 
 #include "base/parallel.h"
@@ -49,6 +50,7 @@ void print_row(const std::string& name, double operations, const std::vector<dou
   fmt::print("{:<34}", name);
   for (const double s : seconds) fmt::print(" {:8.1f} ms {:7.1f} GOP/s", 1e3 * s, 1e-9 * operations / s);
   fmt::print("   int8 / bf16 {:.2f}, int8 / f32 {:.2f}\n", seconds[0] / seconds[2], seconds[1] / seconds[2]);
+  std::fflush(stdout);
 }
 
 void matmuls(const Options& options, Index tokens) {

@@ -43,7 +43,7 @@ Matrix rounded_as_f32(ConstMatrixView x) {
 void linear_bf16(const WeightMatrix& weight, const float* bias, ConstMatrixView x, MatrixView y) {
   const std::uint16_t* input = rounded(x);
   const Index k = weight.cols;
-  for_gemm_tiles(x.rows(), weight.rows, [&](Index row, Index rows, Index first, Index count) {
+  for_gemm_tiles(x.rows(), weight.rows, {}, [&](Index row, Index rows, Index first, Index count) {
     thread_local std::vector<std::uint16_t> scratch;
     const auto* tile = reinterpret_cast<const std::uint16_t*>(weight.row_data(first));
     Index stride = weight.stride;
@@ -62,7 +62,7 @@ void linear_bf16(const WeightMatrix& weight, const float* bias, ConstMatrixView 
 void linear_f32(const WeightMatrix& weight, const float* bias, ConstMatrixView x, MatrixView y,
                 bool through_bf16) {
   const Index k = weight.cols;
-  for_gemm_tiles(x.rows(), weight.rows, [&](Index row, Index rows, Index first, Index count) {
+  for_gemm_tiles(x.rows(), weight.rows, {}, [&](Index row, Index rows, Index first, Index count) {
     thread_local std::vector<float> scratch;
     const auto* tile = reinterpret_cast<const float*>(weight.row_data(first));
     Index stride = weight.stride;

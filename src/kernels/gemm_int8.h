@@ -17,10 +17,10 @@ struct Int8Weight {
   std::vector<float> steps;  ///< one, or one for each output
 };
 
-/// Rows of inputs as integers times steps.
+/// Rows of inputs as integers times steps. Owns nothing.
 struct Int8Rows {
-  Int8Matrix integers;       ///< [m, in]
-  std::vector<float> steps;  ///< [m]
+  BasicMatrixView<const std::int8_t> integers;  ///< [m, in]
+  std::span<const float> steps;                 ///< [m]
 };
 
 /// W with one step max|W| / limit for the whole, or (`per_output`) one for each row. `max`: max|W| where it
@@ -30,8 +30,9 @@ Int8Weight quantize_weight(const WeightMatrix& weight, int limit, bool per_outpu
 /// max|W|, in parallel. Throws Error(kBadInput), naming the tensor, where W holds NaN or infinity.
 float weight_max(const WeightMatrix& weight);
 
-/// Rows quantized with the given steps [m].
-Int8Rows quantize_rows(ConstMatrixView x, std::vector<float> steps, int limit);
+/// Rows quantized with the given steps [m], which stay the caller's. The integers lie in a buffer of this
+/// thread, valid until its next call.
+Int8Rows quantize_rows(ConstMatrixView x, std::span<const float> steps, int limit);
 
 /// Y = X Wᵀ + b from the integers: exact 32-bit sums, then one product and one sum in f32. The same bytes at
 /// any thread count. y [m, out].

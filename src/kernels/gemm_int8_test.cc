@@ -1,5 +1,7 @@
 #include "kernels/gemm_int8.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "base/error.h"
@@ -75,6 +77,20 @@ TEST(MatmulInt8, LongestSumOfLargestProductsFits) {
   });
 }
 
+TEST(MatmulInt8, SumsBeyondWhatF32HoldsAreExactInBlocksToo) {
+  constexpr Index kRows = 80, kInputs = 4096;
+  std::mt19937 generator(3);
+  std::vector<std::int8_t> a(kRows * kInputs);
+  for (std::int8_t& value : a) value = static_cast<std::int8_t>(127 - generator() % 8);
+  const auto expected = plain_product(kRows, kRows, kInputs, a.data(), kInputs, a.data(), kInputs);
+  ASSERT_TRUE(std::ranges::any_of(expected, [](std::int32_t sum) {
+    return sum > (1 << 24) && static_cast<std::int32_t>(static_cast<float>(sum)) != sum;
+  }));
+  std::vector<std::int32_t> c(kRows * kRows);
+  matmul_int8(kRows, kRows, kInputs, a.data(), kInputs, a.data(), kInputs, c.data(), kRows);
+  EXPECT_EQ(c, expected);
+}
+
 TEST(LinearInt8, IsTheIntegersTimesTheirStepsPlusTheBias) {
   const WeightMatrix w = random_weight(DType::kBF16, 301, 96, 0, 0, 3);
   const Matrix x = random_matrix(70, 96, 4);
@@ -139,7 +155,7 @@ TEST(LinearInt8, NothingIsDoneForNoRowsAndNoInputsLeaveTheBias) {
   const Int8Weight weight = quantize_weight(random_weight(DType::kF32, 3, 0, 0, 0, 6), 127, false);
   const float bias[] = {1, 2, 3};
   Matrix y(2, 3), none(0, 3);
-  linear_int8(weight, bias, quantize_rows(Matrix(2, 0), {1, 1}, 127), y);
+  linear_int8(weight, bias, quantize_rows(Matrix(2, 0), std::array{1.0f, 1.0f}, 127), y);
   EXPECT_EQ(to_vector(y), (std::vector<float>{1, 2, 3, 1, 2, 3}));
   linear_int8(weight, bias, quantize_rows(Matrix(0, 0), {}, 127), none);
 }

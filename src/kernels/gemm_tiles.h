@@ -13,8 +13,7 @@ struct GemmTile {
   Index outputs = 256;
 };
 
-inline GemmTile gemm_tile(Index rows, Index outputs) {
-  GemmTile tile;
+inline GemmTile gemm_tile(Index rows, Index outputs, GemmTile tile) {
   const auto tiles = [&] {
     return ((rows + tile.rows - 1) / tile.rows) * ((outputs + tile.outputs - 1) / tile.outputs);
   };
@@ -28,10 +27,11 @@ inline GemmTile gemm_tile(Index rows, Index outputs) {
   return tile;
 }
 
-/// body(first row, rows, first output, outputs) on the tiles of Y, in parallel; neighbours share weights.
+/// body(first row, rows, first output, outputs) on the tiles of Y, none larger than `largest`, in parallel;
+/// neighbours share weights.
 template <typename Body>
-void for_gemm_tiles(Index rows, Index outputs, const Body& body) {
-  const GemmTile tile = gemm_tile(rows, outputs);
+void for_gemm_tiles(Index rows, Index outputs, GemmTile largest, const Body& body) {
+  const GemmTile tile = gemm_tile(rows, outputs, largest);
   const Index row_tiles = (rows + tile.rows - 1) / tile.rows;
   const Index output_tiles = (outputs + tile.outputs - 1) / tile.outputs;
   parallel_for(row_tiles * output_tiles, [&](Index i) {

@@ -5,9 +5,13 @@
 #include <map>
 #include <mutex>
 #include <oneapi/dnnl/dnnl.hpp>
+#include <stdexcept>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/single_thread.h"
+#include "kernels/onednn_isa.h"
 
 namespace defectoscope {
 namespace {
@@ -17,13 +21,20 @@ const dnnl::engine& engine() {
   return cpu;
 }
 
-/// Everything a primitive depends on: m, n, k, the three strides, dtype, bias.
+enum class Numbers : Index { kF32, kBF16, kInt8 };
+
+/// Everything a primitive depends on: m, n, k, the three strides, numbers, bias.
 using Key = std::array<Index, 8>;
+
+struct Product {
+  dnnl::matmul primitive;
+  bool on_amx = false;
+};
 
 /// The primitives used lately, for all threads. Creating one takes from tens of microseconds to milliseconds.
 class MatmulCache {
  public:
-  dnnl::matmul find(const Key& key) {
+  Product find(const Key& key) {
     const std::lock_guard lock(guard_);
     if (const auto found = places_.find(key); found != places_.end()) {
       entries_.splice(entries_.begin(), entries_, found->second);
@@ -41,33 +52,53 @@ class MatmulCache {
  private:
   static constexpr std::size_t kCapacity = 256;
 
-  static dnnl::matmul create(const Key& key) {
+  static std::pair<dnnl::memory::data_type, dnnl::memory::data_type> types(Numbers numbers) {
+    using enum dnnl::memory::data_type;
+    switch (numbers) {
+      case Numbers::kF32:
+        return {f32, f32};
+      case Numbers::kBF16:
+        return {bf16, f32};
+      case Numbers::kInt8:
+        return {s8, s32};
+    }
+    throw std::logic_error("a matrix product of unknown numbers");
+  }
+
+  static Product create(const Key& key) {
     using dnnl::memory;
-    const auto [m, n, k, a_stride, b_stride, c_stride, is_bf16, has_bias] = key;
-    const auto input = is_bf16 ? memory::data_type::bf16 : memory::data_type::f32;
+    const auto [m, n, k, a_stride, b_stride, c_stride, numbers, has_bias] = key;
+    const auto [input, output] = types(static_cast<Numbers>(numbers));
     const memory::desc a({m, k}, input, memory::dims{a_stride, 1});
     const memory::desc b({k, n}, input, memory::dims{1, b_stride});
-    const memory::desc c({m, n}, memory::data_type::f32, memory::dims{c_stride, 1});
+    const memory::desc c({m, n}, output, memory::dims{c_stride, 1});
     const memory::desc bias({1, n}, memory::data_type::f32, memory::dims{n, 1});
     dnnl::primitive_attr attributes;
     // The library's own scratchpad belongs to the thread that creates the primitive; others may run it here.
     attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
     const auto description = has_bias ? dnnl::matmul::desc(a, b, bias, c) : dnnl::matmul::desc(a, b, c);
-    return dnnl::matmul(dnnl::matmul::primitive_desc(description, attributes, engine()));
+    const dnnl::matmul::primitive_desc chosen(description, attributes, engine());
+    return {dnnl::matmul(chosen),
+            std::string_view(chosen.impl_info_str()).find("amx") != std::string_view::npos};
   }
 
   std::mutex guard_;
-  std::list<std::pair<Key, dnnl::matmul>> entries_;
-  std::map<Key, std::list<std::pair<Key, dnnl::matmul>>::iterator> places_;
+  std::list<std::pair<Key, Product>> entries_;
+  std::map<Key, std::list<std::pair<Key, Product>>::iterator> places_;
 };
 
-void run(const Key& key, const void* a, const void* b, const float* bias, float* c) {
+Product find(const Key& key) {
   static MatmulCache cache;
+  const SingleThreadScope single_thread;
+  return cache.find(key);
+}
+
+void run(const Key& key, const dnnl::matmul& product, const void* a, const void* b, const float* bias,
+         void* c) {
   thread_local dnnl::stream stream(engine());
   thread_local std::vector<std::byte> scratch;
 
   const SingleThreadScope single_thread;
-  const dnnl::matmul product = cache.find(key);
   const auto query = [&](dnnl::query what) {
     return dnnl::memory::desc(
         *dnnl_primitive_desc_query_md(product.get_primitive_desc(), dnnl::convert_to_c(what), 0));
@@ -95,12 +126,25 @@ void run(const Key& key, const void* a, const void* b, const float* bias, float*
 
 void matmul_f32(Index m, Index n, Index k, const float* a, Index a_stride, const float* b, Index b_stride,
                 const float* bias, float* c, Index c_stride) {
-  run({m, n, k, a_stride, b_stride, c_stride, 0, bias != nullptr}, a, b, bias, c);
+  const Key key = {m, n, k, a_stride, b_stride, c_stride, static_cast<Index>(Numbers::kF32), bias != nullptr};
+  run(key, find(key).primitive, a, b, bias, c);
 }
 
 void matmul_bf16(Index m, Index n, Index k, const std::uint16_t* a, Index a_stride, const std::uint16_t* b,
                  Index b_stride, const float* bias, float* c, Index c_stride) {
-  run({m, n, k, a_stride, b_stride, c_stride, 1, bias != nullptr}, a, b, bias, c);
+  const Key key = {
+      m, n, k, a_stride, b_stride, c_stride, static_cast<Index>(Numbers::kBF16), bias != nullptr};
+  run(key, find(key).primitive, a, b, bias, c);
+}
+
+bool matmul_int8_amx(Index m, Index n, Index k, const std::int8_t* a, Index a_stride, const std::int8_t* b,
+                     Index b_stride, std::int32_t* c, Index c_stride) {
+  static const bool amx = onednn_has(dnnl::cpu_isa::avx512_core_amx);
+  if (!amx) return false;
+  const Key key = {m, n, k, a_stride, b_stride, c_stride, static_cast<Index>(Numbers::kInt8), 0};
+  const Product product = find(key);
+  if (product.on_amx) run(key, product.primitive, a, b, nullptr, c);
+  return product.on_amx;
 }
 
 }  // namespace defectoscope

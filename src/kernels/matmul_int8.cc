@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "base/single_thread.h"
+#include "kernels/matmul.h"
 #include "kernels/onednn_isa.h"
 #include "kernels/targets.h"
 
@@ -100,7 +101,8 @@ void matmul_int8(Index m, Index n, Index k, const std::int8_t* a, Index a_stride
   assert(k <= kMostInt8Inputs);
   if (!has_native_int8() || k == 0)
     return matmul_int8_portable(m, n, k, a, a_stride, b, b_stride, c, c_stride);
-  // Not dnnl::matmul, whose kernel takes the sums through f32: beyond 2^24 they would be rounded.
+  if (matmul_int8_amx(m, n, k, a, a_stride, b, b_stride, c, c_stride)) return;
+  // Not dnnl::matmul, whose kernel for VNNI takes the sums through f32: beyond 2^24 they would be rounded.
   const SingleThreadScope single_thread;
   const std::int32_t no_offset = 0;
   if (dnnl_gemm_s8s8s32('N', 'T', 'F', m, n, k, 1.0f, a, a_stride, 0, b, b_stride, 0, 0.0f, c, c_stride,

@@ -20,8 +20,8 @@ class IntegerLinear final : public Linear {
 
   void apply_at(ConstMatrixView x, std::span<const Index> places, MatrixView y) const override {
     const int limit = integer_limit(scheme_.activation_bits);
-    InputSteps input = input_steps(x, places, scheme_, options_, limit);
-    linear_int8(weight_, bias_, quantize_rows(x, std::move(input.steps), limit), y);
+    const InputSteps input = input_steps(x, places, scheme_, options_, limit);
+    linear_int8(weight_, bias_, quantize_rows(x, input.steps, limit), y);
     break_rows(input.broken, y);
   }
 

@@ -46,7 +46,7 @@ class Golden {
       std::string(DEFECTOSCOPE_SOURCE_DIR) + "/src/quantize/testdata/arithmetic.safetensors");
 };
 
-std::vector<std::int8_t> to_vector(const Int8Matrix& matrix) {
+std::vector<std::int8_t> to_vector(BasicMatrixView<const std::int8_t> matrix) {
   return {matrix.data(), matrix.data() + matrix.rows() * matrix.cols()};
 }
 
