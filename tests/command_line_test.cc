@@ -42,6 +42,17 @@ class CommandLine : public testing::Test {
   fs::path folder_;
 };
 
+TEST_F(CommandLine, APhantomTakesLayersAndVocabularyOfItsOwn) {
+  const json truth = phantom({"--layers", "12", "--vocabulary", "3000"});
+  EXPECT_EQ(truth["decay_layers"], json({11}));
+  const json config = json::parse(read_file(folder_ / "phantom" / "config.json"));
+  EXPECT_EQ(config["num_hidden_layers"], 12);
+  EXPECT_EQ(config["vocab_size"], 3000);
+  EXPECT_EQ(run({"phantom", "--layers", "2", "--out", "low"}).exit_code, 2);
+  EXPECT_EQ(run({"phantom", "--vocabulary", "100", "--out", "low"}).exit_code, 2);
+  EXPECT_FALSE(fs::exists(folder_ / "low"));
+}
+
 TEST_F(CommandLine, VersionHelpAndManNameEverySubcommand) {
   EXPECT_THAT(run({"--version"}).out, testing::MatchesRegex("defectoscope [0-9]+\\.[0-9]+\\.[0-9]+\n"));
   const Outcome help = run({"--help"});

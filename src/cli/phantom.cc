@@ -31,6 +31,7 @@ void add_phantom(CLI::App& app) {
     CommonOptions common;
     PhantomOptions options;
     std::string shape = "tiny", variant = "standard", second = "amplifies", out;
+    Index layers = 0, vocabulary = 0;  // 0: the shape's own
   };
   CLI::App* command = app.add_subcommand(
       "phantom", "Write a checkpoint with planted, known singular defects, to test this program or your own");
@@ -38,6 +39,14 @@ void add_phantom(CLI::App& app) {
   command->add_option("--shape", options->shape, "The model's shape")
       ->capture_default_str()
       ->check(CLI::IsMember(shape_names()));
+  command->add_option("--layers", options->layers, "So many layers instead of the shape's own")
+      ->check(CLI::PositiveNumber)
+      ->type_name("N");
+  command
+      ->add_option("--vocabulary", options->vocabulary,
+                   "So many vocabulary entries instead of the shape's own")
+      ->check(CLI::PositiveNumber)
+      ->type_name("N");
   command->add_option("--seed", options->options.seed, "Chooses all random weights")
       ->capture_default_str()
       ->type_name("S");
@@ -79,6 +88,8 @@ void add_phantom(CLI::App& app) {
     apply(options->common);
     PhantomOptions& phantom = options->options;
     phantom.shape = phantom_shape_named(options->shape);
+    if (options->layers > 0) phantom.shape.layers = options->layers;
+    if (options->vocabulary > 0) phantom.shape.vocab_size = options->vocabulary;
     phantom.variant = variant_named(options->variant);
     phantom.second =
         options->second == "amplifies" ? SecondExplosion::kAmplifies : SecondExplosion::kOtherTokens;
