@@ -64,6 +64,14 @@ TEST(Summary, SaysWhatWasFoundAndWhatItMeans) {
     EXPECT_THAT(text, HasSubstr(part));
 }
 
+TEST(Summary, ALayerThatMakesAndRemovesHighNormsIsNamedOnceInTheSkipSet) {
+  ScanResult result = example();
+  result.decay_layers = result.explosion_layers;
+  const std::string layer = std::to_string(result.explosion_layers.front().layer);
+  ASSERT_EQ(result.explosion_layers.size(), 1u);
+  EXPECT_THAT(scan_summary(result, ""), HasSubstr("down projection of layer " + layer + " in 16 bit"));
+}
+
 TEST(Summary, SaysPlainlyThatNothingWasFound) {
   const std::string text = scan_summary(nothing_found(), "");
   EXPECT_THAT(text, HasSubstr("No high-norm tokens"));

@@ -1,6 +1,8 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <set>
 
 #include "report/scan_report.h"
 
@@ -106,15 +108,14 @@ std::string scan_summary(const ScanResult& r, const std::string& out) {
           text += "\n";
         }
     }
-    std::string skip;
+    std::set<Index> skip;  // a layer may both make and remove them
     for (const auto* layers : {&r.explosion_layers, &r.decay_layers})
-      for (const FoundLayer& found : *layers)
-        skip += fmt::format("{}{}", skip.empty() ? "" : ", ", found.layer);
+      for (const FoundLayer& found : *layers) skip.insert(found.layer);
     if (!skip.empty())
       text += fmt::format(
           "\nFor quantization: keep the FFN down projection of layer{} {} in 16 bit (the paper's skip "
           "set); with 8-bit activations the\ninputs of these matrices carry the outliers.\n",
-          skip.find(',') == std::string::npos ? "" : "s", skip);
+          skip.size() == 1 ? "" : "s", fmt::join(skip, ", "));
   }
   if (!r.layer_reports.empty()) {
     const auto weakest =

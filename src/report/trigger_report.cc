@@ -12,6 +12,9 @@ namespace {
 
 std::string trigger_id(const char* what, Index layer) { return fmt::format("trigger-{}-{}", what, layer); }
 
+/// Of the largest norm.
+constexpr float kLeastDrawn = 1e-9f;
+
 Chart norms_chart(const TriggerLayer& layer) {
   Chart chart{.id = trigger_id("norms", layer.layer),
               .title = fmt::format("Right singular vectors through the FFN of layer {}", layer.layer),
@@ -22,6 +25,12 @@ Chart norms_chart(const TriggerLayer& layer) {
   std::vector<float> larger(layer.plus.size());
   for (std::size_t i = 0; i < larger.size(); ++i) larger[i] = std::max(layer.plus[i], layer.minus[i]);
   Series series{.name = "the sign that reaches more", .x = {}, .y = {}};
+  // Vectors of singular value 0 come out as rounding left them: the axis ends where that begins.
+  const float largest = std::ranges::max(larger);
+  if (std::ranges::min(larger) < kLeastDrawn * largest) {
+    chart.y.min = static_cast<double>(kLeastDrawn * largest);
+    chart.y.max = 2 * static_cast<double>(largest);
+  }
   for (const std::size_t i : visible_entries(larger)) {
     series.x.push_back(static_cast<double>(i + 1));
     series.y.push_back(static_cast<double>(larger[i]));
