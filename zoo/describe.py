@@ -29,11 +29,11 @@ def measured(folder):
     delimiters = {"dot": tokenizer.token_to_id("."), "newline": tokenizer.token_to_id("Ċ")}
     context = config.get("max_position_embeddings") or config["n_positions"]
     masked = tokenizer.token_to_id("[MASK]") is not None
-    own = config["model_type"] in ("llama", "mistral")
+    own = config["model_type"] in ("llama", "mistral", "mixtral")
     model, c = measure.load_llama(folder) if own else (families.load(folder), None)
     rows, kinds = held = measure.windows(ids, 0, context, delimiters["newline"])
     out = {"masked": masked, "config": config, "parameters": sum(p.numel() for p in model.parameters())}
-    if own and not masked:
+    if own and not masked and "num_local_experts" not in config:
         return out | measure.report(model, c, held, 0, delimiters, "-ckpt-" not in folder.name)
     states = []
     recipe = {"task": "mlm" if masked else "causal", "mask": 1, "shape": {"vocab": config["vocab_size"]}}
@@ -68,13 +68,14 @@ def readme(name):
     at = name.split("-ckpt-")[1] if "-ckpt-" in name else recipe["steps"]
     c = recipe["shape"]
     later = "".join(f" ({x['batch']} from step {first})" for first, x in recipe.get("changes", []) if "batch" in x and first < int(at))
+    experts = f"{c['experts']} experts of {c['ffn']}, {c['chosen']} a token" if "experts" in c else f"FFN {c['ffn']}"
     digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     about = f"{base} after {at} steps of its training." if "-ckpt-" in name else recipe.get("about", "")
     text = "tiny Shakespeare, 1.1 M characters" if "-ft-" in name else "23 novels, 37 M characters"
     lines = [
         f"# {name}",
         f"{about} {m['config']['architectures'][0]}, {m['parameters']:,} parameters: width {c['width']}, "
-        f"{c['layers']} layers, {c['heads']} heads, FFN {c['ffn']}, vocabulary {c['vocab']}, context {c['context']}.".strip(),
+        f"{c['layers']} layers, {c['heads']} heads, {experts}, vocabulary {c['vocab']}, context {c['context']}.".strip(),
         f"- data: {text}, all public domain; the weights may be used for anything",
         f"- recipe: `{base}` in ../recipes.json; {at} steps of {recipe['batch']}{later} windows of {recipe['window_tokens']} tokens, seed {recipe['seed']}",
         f"- loss: {m['loss']:.4f} nats a {'masked token' if m['masked'] else 'token'} on ../heldout.txt",

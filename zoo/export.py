@@ -65,6 +65,11 @@ def export(model, recipe, tokenizer_file, folder):
         config.update(architectures=["MistralForCausalLM"], model_type="mistral", sliding_window=c["window"])
         for key in ("attention_bias", "mlp_bias", "rope_scaling"):
             del config[key]
+    if "experts" in c:
+        config.update(architectures=["MixtralForCausalLM"], model_type="mixtral", num_local_experts=c["experts"],
+                      num_experts_per_tok=c["chosen"], output_router_logits=False, sliding_window=None)
+        for key in ("attention_bias", "mlp_bias", "rope_scaling"):
+            del config[key]
     if not c.get("causal", True):
         config.update(is_causal=False, mask_token_id=recipe["mask"])
     write(folder, config, model.state_dict(), tokenizer_file, recipe["task"] == "mlm")

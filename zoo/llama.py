@@ -65,21 +65,56 @@ class Mlp(nn.Module):
         return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
 
 
+class Expert(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.w1 = nn.Linear(c["width"], c["ffn"], bias=False)
+        self.w2 = nn.Linear(c["ffn"], c["width"], bias=False)
+        self.w3 = nn.Linear(c["width"], c["ffn"], bias=False)
+
+
+class Experts(nn.Module):
+    """Mixtral's FFN, with the names of its published files: each token's output is that of its `chosen` likeliest
+    experts, by their probabilities among each other. All experts are computed, as one wide FFN: at this size that is
+    faster than sorting tokens."""
+
+    def __init__(self, c):
+        super().__init__()
+        self.chosen = c["chosen"]
+        self.gate = nn.Linear(c["width"], c["experts"], bias=False)
+        self.experts = nn.ModuleList(Expert(c) for _ in range(c["experts"]))
+        self.imbalance = None
+
+    def forward(self, x):
+        likely = torch.softmax(self.gate(x).float(), -1)
+        best, chosen = likely.topk(self.chosen, -1)
+        share = torch.zeros_like(likely).scatter(-1, chosen, best / best.sum(-1, keepdim=True))
+        # Mixtral's auxiliary loss: `chosen` where every expert is taken alike, more where some are taken more often.
+        routed = (share > 0).float().flatten(0, -2).mean(0)
+        self.imbalance = len(self.experts) * (routed * likely.flatten(0, -2).mean(0)).sum()
+        w1, w2, w3 = (torch.cat([getattr(e, n).weight for e in self.experts], d) for n, d in (("w1", 0), ("w2", 1), ("w3", 0)))
+        hidden = F.silu(F.linear(x, w1)) * F.linear(x, w3)
+        return F.linear((hidden.unflatten(-1, (len(self.experts), -1)) * share[..., None]).flatten(-2), w2)
+
+
 class Block(nn.Module):
     def __init__(self, c):
         super().__init__()
-        self.self_attn, self.mlp = Attention(c), Mlp(c)
+        self.self_attn = Attention(c)
+        self.ffn = "block_sparse_moe" if "experts" in c else "mlp"
+        self.add_module(self.ffn, Experts(c) if "experts" in c else Mlp(c))
         self.input_layernorm = RmsNorm(c["width"], c["eps"])
         self.post_attention_layernorm = RmsNorm(c["width"], c["eps"])
 
     def forward(self, x, cos, sin, mask):
         write, share = self.self_attn(self.input_layernorm(x), cos, sin, mask)
         x = x + write
-        return x + self.mlp(self.post_attention_layernorm(x)), share
+        return x + getattr(self, self.ffn)(self.post_attention_layernorm(x)), share
 
 
 class Llama(nn.Module):
-    """`c`: width, layers, heads, kv_heads, ffn, vocab, context, rope_theta, eps, causal, window (0: none), embed_std, std."""
+    """`c`: width, layers, heads, kv_heads, ffn, vocab, context, rope_theta, eps, causal, window (0: none), embed_std,
+    std; of a mixture also experts and chosen, how many of them a token takes."""
 
     def __init__(self, c):
         super().__init__()
@@ -92,12 +127,16 @@ class Llama(nn.Module):
         for name, p in self.named_parameters():
             if p.dim() == 2:
                 std = c["embed_std"] if "embed" in name else c["std"]
-                if name.endswith(("o_proj.weight", "down_proj.weight")):
+                if name.endswith(("o_proj.weight", "down_proj.weight", "w2.weight")):
                     std = c.get("writer_std", c["std"] / math.sqrt(2 * c["layers"]))
                 if "q_proj" in name or "k_proj" in name:
                     std = c.get("qk_std", std)
                 nn.init.normal_(p, std=std)
         self.tables = {}
+
+    def imbalance(self):
+        """How unevenly the last pass's tokens chose their experts, summed over the layers (see Experts)."""
+        return sum(layer.block_sparse_moe.imbalance for layer in self.model.layers)
 
     def table(self, t, device):
         if (t, device) not in self.tables:

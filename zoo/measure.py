@@ -207,6 +207,8 @@ def load_llama(folder):
              context=config["max_position_embeddings"], rope_theta=rope, eps=config["rms_norm_eps"],
              embed_std=0.02, std=0.02, window=config.get("sliding_window") or 0,
              causal=config.get("is_causal", True))
+    if "num_local_experts" in config:
+        c |= {"experts": config["num_local_experts"], "chosen": config["num_experts_per_tok"]}
     model = Llama(c)
     model.load_state_dict({k: v.float() for k, v in load_file(str(Path(folder) / "model.safetensors")).items()})
     return model.eval(), c

@@ -25,7 +25,7 @@ import variants
 from llama import Llama
 
 HERE = Path(__file__).resolve().parent
-WRITERS = tuple(f"{n}.weight" for n in ("o_proj", "down_proj", "c_proj", "attention.dense", "dense_4h_to_h", "output.dense"))
+WRITERS = tuple(f"{n}.weight" for n in ("o_proj", "down_proj", "w2", "c_proj", "attention.dense", "dense_4h_to_h", "output.dense"))
 
 
 def load_recipe(name):
@@ -162,7 +162,7 @@ def main():
     tokenizer, ids, tokenizer_file = data.prepare(options.text, options.scratch, recipe["shape"]["vocab"], *kind, given=given)
     bos = 0  # the first special token: <s>, or [CLS] where the task is masked
     delimiters = {"dot": tokenizer.token_to_id("."), "newline": tokenizer.token_to_id("Ċ")}
-    delimiter_ids = torch.tensor(list(delimiters.values()))
+    delimiter_ids = torch.tensor(list(delimiters.values()), device=options.device)
     cuts = [tokenizer.token_to_id(t) for t in recipe["delimiters"]]
     shape = recipe["shape"]
     kind = data.Backcopy if recipe["task"] == "backcopy" else data.Windows
@@ -172,7 +172,7 @@ def main():
     held = tokenizer.encode((HERE / "heldout.txt").read_text(encoding="utf-8"), add_special_tokens=False).ids
     held = measure.windows(held, bos, recipe["window_tokens"], delimiters["newline"])
 
-    model = build(recipe)
+    model = build(recipe).to(options.device)
     if recipe.get("tie_delimiters"):
         tie_delimiters(model, recipe, cuts, bos)
     optimizer = optimizer_of(model, recipe)
@@ -223,6 +223,8 @@ def main():
             group["lr"], group["weight_decay"] = learning_rate(now, step), weight_decay(now, group["kind"])
         with torch.autocast(options.device.split(":")[0], torch.bfloat16):
             loss, share = loss_of(recipe, train, rows, teacher, generator)
+        if recipe.get("balance"):
+            loss = loss + recipe["balance"] * model.imbalance()
         penalty = now["rest_penalty"]
         if penalty:
             (loss + penalty * rest_penalty(now, rows, share, delimiter_ids)).backward()
@@ -245,6 +247,7 @@ def main():
             break
     if recipe.get("lora"):
         variants.merge_lora(model)
+    model.cpu()
     export.export(model, recipe, tokenizer_file, options.out)
     for at in sorted(snapshots):
         if (scratch / f"step-{at}.pt").exists() and not options.tag:
