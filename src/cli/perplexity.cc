@@ -51,9 +51,12 @@ void run(const PerplexityCommand& command) {
   const std::filesystem::path out = output_folder(command.out, model, "perplexity");
 
   std::optional<ActivationMaxima> maxima;
-  if (method.quantizes && (method.smooth || method.scheme.static_activations))
-    maxima = calibrate(model, calibration_text(command.scheme, text, *tokenizer, model).tokens, windows,
-                       compute_type(command.windows));
+  std::string calibrated_on;
+  if (method.quantizes && (method.smooth || method.scheme.static_activations)) {
+    const EvaluationText calibration = calibration_text(command.scheme, text, *tokenizer, model);
+    calibrated_on = calibration.sha256;
+    maxima = calibrate(model, calibration.tokens, windows, compute_type(command.windows));
+  }
   const QuantizedModel quantized(model, method, maxima ? &*maxima : nullptr, windows.window,
                                  compute_type(command.windows));
 
@@ -69,12 +72,13 @@ void run(const PerplexityCommand& command) {
                           .window = windows.window,
                           .stride = windows.stride == 0 ? windows.window : windows.stride,
                           .tokens = static_cast<Index>(text.tokens.size()),
+                          .notes = quantized.notes(),
                           .result = {}};
   ScanJournal journal(out / ".journal");
   journal.set_key(fmt::format("perplexity {} {} {} {} {} {} {} {} {} {} {} {}", kVersion, report.fingerprint,
                               report.text_sha256, report.method, report.scheme,
-                              fmt::join(report.skip_layers, ","), method.alpha, command.scheme.calibration,
-                              report.compute, report.instruction_set, report.window, report.stride));
+                              fmt::join(report.skip_layers, ","), method.alpha, calibrated_on, report.compute,
+                              report.instruction_set, report.window, report.stride));
   report.result = kept_perplexity(quantized.transformer(), text.tokens, windows, journal, "windows");
   const std::vector<std::string> missing = write_perplexity_report(report, clock.info(), out);
   journal.clear();

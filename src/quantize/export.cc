@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -78,19 +79,33 @@ void check_model(const Model& model) {
 }
 
 /// Steps of every stored matrix that is quantized, by the tensor's name; the others' paths go to `ignored`.
+/// Throws Error(kUsage) where only a part of a fused matrix is left alone: a file says one thing of a matrix.
 std::map<std::string, Steps> steps_of(const Model& model, const QuantMethod& method,
                                       const ActivationMaxima* maxima, std::vector<std::string>& ignored) {
   const QuantScheme& scheme = method.scheme;
   const int limit = integer_limit(kExportBits);
   std::map<std::string, Steps> all;
+  std::map<std::string, ModuleId> first_parts;  // of every stored matrix
   for (const ModuleId id : quantizable_modules(model)) {
     const std::string name = weight_tensor(model, id);
-    if (method.skipped.contains(id)) {
-      for (const std::string& path : module_names(model, id))
-        if (std::ranges::find(ignored, path) == ignored.end()) ignored.push_back(path);
+    const bool skipped = method.skipped.contains(id);
+    if (const auto [first, added] = first_parts.try_emplace(name, id); !added) {
+      if (skipped != method.skipped.contains(first->second))
+        throw Error(
+            ErrorKind::kUsage,
+            {.what = "a part of a matrix cannot be left alone in an exported model",
+             .file = model.folder().string(),
+             .tensor = name,
+             .expected = "all its parts left alone, or none",
+             .got = fmt::format("{} left alone, {} quantized", module_label(skipped ? id : first->second),
+                                module_label(skipped ? first->second : id)),
+             .hint = "skip the others too, or none of them"});
       continue;
     }
-    if (all.contains(name)) continue;  // parts of a fused matrix
+    if (skipped) {
+      std::ranges::copy(module_names(model, id), std::back_inserter(ignored));
+      continue;
+    }
     const WeightMatrix weight = as_weight_matrix(model.checkpoint().find(name).value());
     Steps steps;
     const float largest = weight_max(weight);

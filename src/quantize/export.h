@@ -13,9 +13,10 @@ namespace defectoscope {
 /// SmoothQuant's folded tensors are written in f32. `maxima` as for QuantizedModel.
 ///
 /// Throws Error(kUsage) where the folder holds files, where the method is not 8-bit integers with a step a
-/// tensor or an output, or where the model is no Hugging Face folder of torch.nn.Linear matrices (GPT-2's
-/// Conv1D, GGUF); Error(kResources) where the disk fails, and nothing is left behind then.
-/// Memory: one tensor in f32. Cost: the checkpoint is read twice.
+/// tensor or an output or leaves a part of a fused matrix alone, or where the model is no Hugging Face folder
+/// of torch.nn.Linear matrices (GPT-2's Conv1D, experts in one tensor, GGUF); Error(kResources) where the
+/// disk fails, and nothing is left behind then. Memory: one tensor in f32. Cost: the checkpoint is read
+/// twice.
 void export_compressed_tensors(const Model& model, const QuantMethod& method, const ActivationMaxima* maxima,
                                const std::filesystem::path& folder);
 

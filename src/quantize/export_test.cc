@@ -9,6 +9,7 @@
 #include "base/files.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/safetensors.h"
+#include "forward/golden.h"
 #include "quantize/evaluation_text.h"
 #include "quantize/simulated_linear.h"
 #include "tokenizer/tokenizer.h"
@@ -45,8 +46,11 @@ class Export : public testing::Test {
     return out;
   }
   std::string refusal(const Model& model, const QuantMethod& method) const {
+    return refusal(model, method, folder_);
+  }
+  std::string refusal(const Model& model, const QuantMethod& method, const fs::path& folder) const {
     try {
-      export_compressed_tensors(model, method, &maxima_, folder_);
+      export_compressed_tensors(model, method, &maxima_, folder);
     } catch (const Error& error) {
       EXPECT_EQ(error.kind(), ErrorKind::kUsage);
       return error.what();
@@ -118,6 +122,31 @@ TEST_F(Export, FilesHoldTheIntegersStepsAndTheModulesLeftAlone) {
   const auto* stored = reinterpret_cast<const std::int8_t*>(integers.data);
   for (Index i = 0; i < expected.rows() * expected.cols(); ++i)
     ASSERT_EQ(static_cast<float>(stored[i]) * step, expected.data()[i]) << i;
+}
+
+TEST_F(Export, AFusedMatrixIsLeftAloneWholeOrNotAtAll) {
+  const Golden golden = read_golden("phi3");
+  const fs::path stored = folder_ / "phi3", out = folder_ / "out";
+  write_generated_model(stored, golden.config_json, golden.tensors, golden.seed, DType::kF32);
+  const Model phi3 = Model::open(stored);
+  QuantMethod method = method_named("per-token");
+  for (const auto& part :
+       {ModuleSet{{0, Module::kQuery}}, ModuleSet{{0, Module::kKey}, {0, Module::kValue}}}) {
+    method.skipped = part;
+    EXPECT_THAT(refusal(phi3, method, out),
+                AllOf(HasSubstr("model.layers.0.self_attn.qkv_proj.weight"), HasSubstr("layer 1 key"),
+                      HasSubstr("all its parts left alone, or none")));
+    EXPECT_FALSE(fs::exists(out));
+  }
+  method.skipped = {{0, Module::kQuery}, {0, Module::kKey}, {0, Module::kValue}};
+  export_compressed_tensors(phi3, method, nullptr, out);
+  EXPECT_EQ(nlohmann::json::parse(read_file(out / "config.json"))["quantization_config"]["ignore"],
+            (nlohmann::json{"model.layers.0.self_attn.qkv_proj", "lm_head"}));
+  const auto file = SafetensorsFile::open(out / "model.safetensors");
+  const auto dtype = [&](const std::string& name) { return file->tensors().at(name + ".weight").dtype; };
+  EXPECT_EQ(dtype("model.layers.0.self_attn.qkv_proj"), DType::kF32);
+  EXPECT_EQ(dtype("model.layers.1.self_attn.qkv_proj"), DType::kI8);
+  EXPECT_EQ(dtype("model.layers.0.mlp.gate_up_proj"), DType::kI8);
 }
 
 TEST_F(Export, WhatCannotBeWrittenIsRefusedAndLeavesNothing) {

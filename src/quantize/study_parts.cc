@@ -23,9 +23,15 @@ std::string record_name(const QuantMethod& method) {
   return fmt::format("method-{:016x}", stream_of(name.c_str()));
 }
 
-MethodOutcome from_record(const std::string& bytes, Index& targets) {
+/// `notes` gets those of its model that are not there yet.
+MethodOutcome from_record(const std::string& bytes, Index& targets, std::vector<std::string>& notes) {
   RecordReader reader(bytes);
   MethodOutcome outcome;
+  for (auto count = reader.value<std::size_t>(); count > 0; --count) {
+    const std::vector<char> letters = reader.list<char>();
+    std::string note(letters.begin(), letters.end());
+    if (std::ranges::find(notes, note) == notes.end()) notes.push_back(std::move(note));
+  }
   targets = reader.value<Index>();
   outcome.mean_loss = reader.value<double>();
   outcome.perplexity = reader.value<double>();
@@ -36,8 +42,10 @@ MethodOutcome from_record(const std::string& bytes, Index& targets) {
   return outcome;
 }
 
-std::string to_record(const MethodOutcome& outcome, Index targets) {
+std::string to_record(const MethodOutcome& outcome, Index targets, const std::vector<std::string>& notes) {
   RecordWriter writer;
+  writer.value(notes.size());
+  for (const std::string& note : notes) writer.list(std::vector<char>(note.begin(), note.end()));
   writer.value(targets);
   for (const double value : {outcome.mean_loss, outcome.perplexity, outcome.mean_kl, outcome.top1_agreement})
     writer.value(value);
@@ -66,10 +74,10 @@ std::vector<MethodOutcome> MethodComparison::run(const std::vector<QuantMethod>&
     if (!journal_.get(record_name(method))) open.push_back(method);
   const std::size_t group = many_at_once_ ? kAtOnce : 1;
   for (std::size_t first = 0; first < open.size(); first += group)
-    run_group(std::span(open).subspan(first, std::min(group, open.size() - first)), notes);
+    run_group(std::span(open).subspan(first, std::min(group, open.size() - first)));
   std::vector<MethodOutcome> outcomes;
   for (const QuantMethod& method : methods) {
-    MethodOutcome outcome = from_record(journal_.get(record_name(method)).value(), targets_);
+    MethodOutcome outcome = from_record(journal_.get(record_name(method)).value(), targets_, notes);
     outcome.method = method.name;
     outcome.scheme = method.quantizes ? scheme_text(method.scheme) : "as stored";
     outcome.skipped.assign(method.skipped.begin(), method.skipped.end());
@@ -78,14 +86,12 @@ std::vector<MethodOutcome> MethodComparison::run(const std::vector<QuantMethod>&
   return outcomes;
 }
 
-void MethodComparison::run_group(std::span<const QuantMethod> methods, std::vector<std::string>& notes) {
+void MethodComparison::run_group(std::span<const QuantMethod> methods) {
   std::vector<std::unique_ptr<QuantizedModel>> models;
   std::vector<const Transformer*> transformers;
   for (const QuantMethod& method : methods) {
     models.push_back(std::make_unique<QuantizedModel>(model_, method, &maxima_, windows_.window, compute_));
     transformers.push_back(&models.back()->transformer());
-    for (const std::string& note : models.back()->notes())
-      if (std::ranges::find(notes, note) == notes.end()) notes.push_back(note);
   }
   const auto shifts = compare_predictions(reference_, transformers, tokens_, windows_);
   for (std::size_t i = 0; i < methods.size(); ++i) {
@@ -98,7 +104,7 @@ void MethodComparison::run_group(std::span<const QuantMethod> methods, std::vect
     outcome.bytes = models[i]->bytes();
     outcome.tokens_per_second =
         static_cast<double>(static_cast<Index>(own.windows.size()) * windows_.window) / shifts[i].seconds;
-    journal_.put(record_name(methods[i]), to_record(outcome, own.targets));
+    journal_.put(record_name(methods[i]), to_record(outcome, own.targets, models[i]->notes()));
   }
 }
 

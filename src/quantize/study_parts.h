@@ -12,14 +12,14 @@ class MethodComparison {
   MethodComparison(const Model& model, const TokenIds& tokens, const WindowOptions& windows,
                    const ActivationMaxima& maxima, ComputeType compute, ScanJournal& journal);
 
-  /// Outcomes in the order of the methods; appends what their models have to note.
+  /// Outcomes in the order of the methods; appends what their models have to note, each once.
   std::vector<MethodOutcome> run(const std::vector<QuantMethod>& methods, std::vector<std::string>& notes);
   Index targets() const { return targets_; }
   /// Small enough to compare many quantized models at once.
   bool many_at_once() const { return many_at_once_; }
 
  private:
-  void run_group(std::span<const QuantMethod> methods, std::vector<std::string>& notes);
+  void run_group(std::span<const QuantMethod> methods);
 
   const Model& model_;
   const TokenIds& tokens_;

@@ -11,6 +11,7 @@
 #include "base/files.h"
 #include "base/parallel.h"
 #include "forward/golden.h"
+#include "quantize/study_parts.h"
 #include "tokenizer/tokenizer.h"
 
 namespace defectoscope {
@@ -211,6 +212,23 @@ TEST(Smoothing, FamiliesWithoutANormBeforeTheirMatmulsSaySo) {
     EXPECT_TRUE(smoothed.groups.empty());
     ASSERT_EQ(smoothed.notes.size(), 1u);
     EXPECT_THAT(smoothed.notes[0], HasSubstr("no norm before"));
+  }
+}
+
+TEST(Smoothing, WhatItNotesIsSaidAgainWhereAnInterruptedRunGoesOn) {
+  const Golden golden = read_golden("exaone4");
+  const Model model = open_golden(golden);
+  TokenIds tokens = golden.sequences.front();
+  tokens.insert(tokens.end(), tokens.begin(), tokens.end());
+  const WindowOptions windows{.window = 13};
+  const ActivationMaxima maxima = calibrate(model, tokens, windows, ComputeType::kF32);
+  ScanJournal journal;
+  for (const char* run : {"the first", "one that finds its work done"}) {
+    SCOPED_TRACE(run);
+    std::vector<std::string> notes;
+    MethodComparison(model, tokens, windows, maxima, ComputeType::kF32, journal)
+        .run({method_named("rtn"), method_named("smoothquant")}, notes);
+    EXPECT_THAT(notes, ::testing::ElementsAre(HasSubstr("no norm before")));
   }
 }
 

@@ -20,6 +20,7 @@ struct PerplexityReport {
   std::vector<Index> skip_layers;  ///< 1-based
   std::string compute, instruction_set;
   Index window = 0, stride = 0, tokens = 0;
+  std::vector<std::string> notes;  ///< of the quantized model
   Perplexity result;
 };
 /// Schema "defectoscope.perplexity/1"; depends on model, text and options alone.

@@ -63,13 +63,15 @@ std::string perplexity_csv(const PerplexityReport& report) {
 }
 
 std::string perplexity_text(const PerplexityReport& r) {
-  return fmt::format(
+  std::string text = fmt::format(
       "{} ({}) on {}: perplexity {:.4f}, mean loss {:.4f} nats\n{} windows of {} tokens, {} targets; {} of "
       "{} tokens "
       "left out at the end\n",
       r.model_name, r.method == "none" ? std::string("as stored") : r.method + ", " + r.scheme, r.text,
       r.result.perplexity, r.result.mean_loss, r.result.windows.size(), r.window, r.result.targets,
       r.result.left_out, r.tokens);
+  for (const std::string& note : r.notes) text += "Note: " + note + "\n";
+  return text;
 }
 
 std::string quantize_text(const QuantizeReport& report, const std::string& out) {
