@@ -7,6 +7,7 @@
 
 #include "analysis/journal.h"
 #include "base/files.h"
+#include "forward/golden.h"
 #include "program.h"
 #include "quantize/study_parts.h"
 #include "report/test_schema.h"
@@ -19,6 +20,7 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 
 std::string zoo(const char* name) { return (fs::path(DEFECTOSCOPE_SOURCE_DIR) / "zoo" / name).string(); }
 
@@ -138,6 +140,60 @@ TEST_F(QuantizeCommands, OnAPhantomTheSkipSetWinsBackAThirdAndBeatsRandomSets) {
   EXPECT_GT(outcomes[0].mean_kl, 0.05);
   EXPECT_LT(outcomes[1].mean_kl, 0.67 * outcomes[0].mean_kl);
   for (std::size_t i = 2; i < outcomes.size(); ++i) EXPECT_GT(outcomes[i].mean_kl, 1.5 * outcomes[1].mean_kl);
+}
+
+/// A small Mixtral of drawn weights, with the zoo's tokenizer.
+void write_mixture(const fs::path& folder, const std::string& name) {
+  Golden golden = read_golden(name);
+  json config = json::parse(golden.config_json);
+  const Index entries = json::parse(read_file(zoo("llama-base") + "/config.json")).at("vocab_size");
+  for (GeneratedTensor& tensor : golden.tensors)
+    if (tensor.shape.front() == config.at("vocab_size")) tensor.shape.front() = entries;
+  config["vocab_size"] = entries;
+  write_generated_model(folder, config.dump(), golden.tensors, golden.seed, DType::kF32);
+  for (const char* file : {"tokenizer.json", "tokenizer_config.json"})
+    fs::copy_file(fs::path(zoo("llama-base")) / file, folder / file);
+}
+
+TEST_F(QuantizeCommands, AMixtureOfExpertsIsMeasuredSkippedAndExportedExpertByExpert) {
+  write_mixture(folder_ / "mixtral", "mixtral");
+  write_file(folder_ / "text.txt", read_file(zoo("heldout.txt")).substr(0, 400));
+  const auto perplexity = [&](std::vector<std::string> more) {
+    std::vector<std::string> command{"perplexity", "mixtral", "--text", "text.txt",
+                                     "--window",   "32",      "--json"};
+    command.insert(command.end(), more.begin(), more.end());
+    const Outcome outcome = run(command);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+    return json::parse(outcome.out)["perplexity"].get<double>();
+  };
+  const std::vector<double> measured{perplexity({}), perplexity({"--quantize", "rtn"}),
+                                     perplexity({"--quantize", "rtn", "--skip", "2"})};
+  ASSERT_EQ(run({"quantize", "mixtral", "--text", "text.txt", "--window", "32", "--skip", "2", "--draws", "2",
+                 "--rows", "10", "--out", "table"})
+                .exit_code,
+            0);
+  const json result = json::parse(read_file(folder_ / "table/quantize.json"));
+  for (std::size_t row = 0; row < measured.size(); ++row)
+    EXPECT_DOUBLE_EQ(result["table"][row]["perplexity"], measured[row]) << row;
+  EXPECT_NE(measured[0], measured[1]);
+  EXPECT_EQ(result["modules"].size(), 2u * (4 + 4 * 3));
+  EXPECT_EQ(result["table"][2]["skipped"].size(), 4u);
+  EXPECT_EQ(result["table"][2]["skipped"][3], (json{{"expert", 3}, {"layer", 2}, {"module", "down"}}));
+  expect_written(folder_ / "table", "quantize", {"tables/quantize-matmuls.csv"});
+
+  const Outcome exported =
+      run({"quantize", "mixtral", "--export", "w8a8", "--export-method", "per-token", "--skip", "2"});
+  ASSERT_EQ(exported.exit_code, 0) << exported.err;
+  EXPECT_THAT(exported.out, AllOf(HasSubstr("Left as it is: model.layers.1.block_sparse_moe.experts.3.w2"),
+                                  Not(HasSubstr("experts.3.w1"))));
+  EXPECT_EQ(run({"inspect", "w8a8"}).exit_code, 0);
+
+  write_mixture(folder_ / "packed", "mixtral_packed");
+  const Outcome packed =
+      run({"quantize", "packed", "--export", "none", "--export-method", "per-token", "--skip", "2"});
+  EXPECT_EQ(packed.exit_code, 2);
+  EXPECT_THAT(packed.err, HasSubstr("all experts of a layer in one tensor"));
+  EXPECT_FALSE(fs::exists(folder_ / "none"));
 }
 
 TEST_F(QuantizeCommands, WhatCannotBeDoneIsSaid) {

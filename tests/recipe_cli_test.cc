@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/files.h"
+#include "forward/golden.h"
 #include "program.h"
 
 namespace defectoscope {
@@ -22,10 +23,15 @@ class RecipeCommands : public testing::Test {
  protected:
   void SetUp() override {
     folder_ = fs::temp_directory_path() / ("defectoscope-recipe-" + std::to_string(getpid()));
+    quantized_ = folder_.string() + "-quantized";
     fs::remove_all(folder_);
+    fs::remove_all(quantized_);
     make_folder(folder_);
   }
-  void TearDown() override { fs::remove_all(folder_); }
+  void TearDown() override {
+    fs::remove_all(folder_);
+    fs::remove_all(quantized_);
+  }
   Outcome run(std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), "recipe");
     return run_defectoscope(arguments, {.folder = folder_});
@@ -39,7 +45,7 @@ class RecipeCommands : public testing::Test {
       EXPECT_FALSE(entry.is_regular_file()) << entry.path();
   }
 
-  fs::path folder_;
+  fs::path folder_, quantized_;
 };
 
 TEST_F(RecipeCommands, EveryToolHasOneForEveryModelOfTheZooItReads) {
@@ -54,6 +60,18 @@ TEST_F(RecipeCommands, EveryToolHasOneForEveryModelOfTheZooItReads) {
   const Outcome gpt2 = run({zoo("gpt2-mini"), "--for", "torchao", "--skip", "1"});
   EXPECT_THAT(gpt2.out, HasSubstr("transformer.h.0.mlp.c_proj"));
   EXPECT_THAT(gpt2.err, HasSubstr("Conv1D"));
+}
+
+TEST_F(RecipeCommands, OfAMixtureF2OfEveryExpertIsNamedAndTheRouterToo) {
+  const Golden golden = read_golden("mixtral");
+  write_generated_model(folder_ / "mixtral", golden.config_json, golden.tensors, golden.seed, DType::kF32);
+  const Outcome outcome = run({"mixtral", "--for", "compressed-tensors", "--skip", "2"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("model.layers.1.block_sparse_moe.experts.*.w2"));
+  const json ignored = json::parse(outcome.out).at("ignore");
+  EXPECT_THAT(ignored, testing::Contains(R"(re:^model\.layers\.\d+\.block_sparse_moe\.gate$)"));
+  EXPECT_THAT(ignored, testing::Contains(R"(re:^model\.layers\.1\.block_sparse_moe\.experts\.\d+\.w2$)"));
+  EXPECT_THAT(outcome.out, testing::Not(HasSubstr("w1")));
 }
 
 TEST_F(RecipeCommands, WithoutSkipTheLayersAreThoseThatWerePlanted) {
@@ -90,6 +108,11 @@ TEST_F(RecipeCommands, WhatCannotBeDoneIsSaid) {
   expect_refused({zoo("llama-base"), "--skip", "2"}, 2, "--for");
   expect_refused({zoo("llama-base"), "--for", "nncf", "--skip", "2,7"}, 2, "layers 1 to 6");
   expect_refused({zoo("llama-base"), "--for", "nncf", "--skip", "0"}, 2, "no layer 0");
+  fs::copy(zoo("llama-base"), quantized_, fs::copy_options::recursive);
+  json config = json::parse(read_file(quantized_ / "config.json"));
+  config["quantization_config"] = {{"quant_method", "bitsandbytes"}};
+  write_file(quantized_ / "config.json", config.dump());
+  expect_refused({quantized_.string(), "--for", "nncf", "--skip", "2"}, 3, "quantized already");
   expect_refused({"no-such-model", "--for", "nncf", "--skip", "2"}, 3, "no-such-model");
   expect_refused({zoo("llama-base"), "--for", "nncf", "--text", "none.txt"}, 3, "none.txt");
   const Outcome outcome =

@@ -74,8 +74,10 @@ void check_model(const Model& model) {
   if (!fs::is_regular_file(model.folder() / "config.json", none)) refuse("no config.json beside the weights");
   if (model.config().architecture->transposed_weights) refuse("transposed matrices (Conv1D)");
   if (has_packed_experts(model))
-    refuse("all experts of a layer in one tensor",
-           "compressed-tensors quantizes matrices: save the model with one an expert, as most are published");
+    refuse(
+        "all experts of a layer in one tensor",
+        "compressed-tensors quantizes each expert's matrices: take the model as published with one tensor an "
+        "expert, or take this one apart with transformers (docs/quantization.md, \"The exported model\")");
 }
 
 /// Steps of every stored matrix that is quantized, by the tensor's name; the others' paths go to `ignored`.
