@@ -143,16 +143,35 @@ Matrix rotated(const Matrix& x, const DoubleMatrix& q) {
 
 TEST(TokenProjector, RotatingTheHiddenSpaceChangesNothing) {
   const Index d = 32;
-  for (const Index n : {20, 60}) {  // fewer tokens than dimensions, and more
-    const Matrix embedding = random_rows(n, d, 1), u = random_rows(2, d, 2);
-    const DoubleMatrix q = random_rotation(d);
-    const TokenProjector here(embedding, 3);
-    const TokenProjector there(rotated(embedding, q), 3);
-    const Matrix s = here.signatures(u), t = there.signatures(rotated(u, q));
-    for (Index r = 0; r < 2; ++r) EXPECT_LT(acute_angle_degrees(s.row(r), t.row(r)), 0.01);
-    EXPECT_NEAR(here.effective_dimension(), there.effective_dimension(), 1e-3);
-    EXPECT_LE(here.effective_dimension(), static_cast<double>(std::min(n - 1, d) - 3) + 1e-9);
-  }
+  for (const Index n : {20, 60})  // fewer tokens than dimensions, and more
+    for (const std::optional<double> ridge : {std::optional<double>(), {0.0}, {0.5}}) {
+      const Matrix embedding = random_rows(n, d, 1), u = random_rows(2, d, 2);
+      const DoubleMatrix q = random_rotation(d);
+      const TokenProjector here(embedding, 3, ridge);
+      const TokenProjector there(rotated(embedding, q), 3, ridge);
+      const Matrix s = here.signatures(u), t = there.signatures(rotated(u, q));
+      for (Index r = 0; r < 2; ++r) EXPECT_LT(acute_angle_degrees(s.row(r), t.row(r)), 0.01);
+      EXPECT_NEAR(here.effective_dimension(), there.effective_dimension(), 1e-3);
+      EXPECT_LE(here.effective_dimension(), static_cast<double>(std::min(n - 1, d) - 3) + 1e-9);
+    }
+}
+
+TEST(TokenProjector, WhitenedItKeepsTheAnglesBetweenDirectionsAndCountsAllDimensions) {
+  const Index d = 24, n = 80;
+  Matrix embedding = random_rows(n, d, 1);
+  for (Index token = 0; token < n; ++token)
+    embedding(token, 3) *= 20;  // a dimension that outweighs the others
+  const Matrix u = random_rows(2, d, 2);
+  const double angle = acute_angle_degrees(u.row(0), u.row(1));
+  const auto angle_under = [&](std::optional<double> ridge) {
+    const Matrix s = TokenProjector(embedding, 0, ridge).signatures(u);
+    return acute_angle_degrees(s.row(0), s.row(1));
+  };
+  EXPECT_NEAR(angle_under(0.0), angle, 1e-3);
+  EXPECT_NEAR(TokenProjector(embedding, 0, 0.0).effective_dimension(), d, 1e-6);
+  EXPECT_GT(std::abs(angle_under({}) - angle), 5);
+  EXPECT_LT(TokenProjector(embedding, 0).effective_dimension(), 2);
+  EXPECT_NEAR(angle_under(1e9), angle_under({}), 1e-3) << "a ridge above all eigenvalues whitens nothing";
 }
 
 TEST(PackedRows, TurnADirectionByLessThanOneAndAHalfDegrees) {
