@@ -17,6 +17,10 @@ if(DEFECTOSCOPE_SANITIZE)
   target_compile_options(defectoscope_flags INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   target_link_options(defectoscope_flags INTERFACE -fsanitize=${DEFECTOSCOPE_SANITIZE})
 endif()
+if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  # What gcc 12's own std::stable_sort calls.
+  target_compile_options(defectoscope_flags INTERFACE -Wno-deprecated-declarations)
+endif()
 if(DEFECTOSCOPE_FUZZ)
   target_compile_options(defectoscope_flags INTERFACE -fsanitize=fuzzer-no-link,address,undefined)
   target_link_options(defectoscope_flags INTERFACE -fsanitize=address,undefined)
@@ -32,9 +36,9 @@ add_custom_target(bench)
 # The tests beside the code: those that the sanitizers run.
 add_custom_target(unit_tests)
 
-# Where CMAKE_UNITY_BUILD is on (the presets that only tests and linting use), the files of a target are compiled a
-# dozen at once, which reads the headers they share once. Not those of these targets: Highway compiles a file once for
-# each instruction set, and some tests each have a reference implementation of the same name.
+# Where CMAKE_UNITY_BUILD is on (the presets that only tests and linting use; tests in all), the files of a target are
+# compiled a dozen at once, which reads the headers they share once. Not those of these targets: Highway compiles a
+# file once for each instruction set, and some tests each have a reference implementation of the same name.
 function(defectoscope_compile_alone)
   foreach(target ${ARGN})
     if(TARGET ${target})
@@ -101,7 +105,12 @@ function(defectoscope_test module)
   endif()
   target_link_libraries(${module}_test PRIVATE GTest::gtest GTest::gmock GTest::gtest_main)
   # What is tested is compiled as it ships; the claims themselves need not be fast, but to compile fast.
-  target_compile_options(${module}_test PRIVATE $<$<CONFIG:Release>:-O1>)
+  if(DEFECTOSCOPE_SANITIZE)
+    target_compile_options(${module}_test PRIVATE -O0)
+  else()
+    target_compile_options(${module}_test PRIVATE $<$<CONFIG:Release>:-O1>)
+  endif()
+  set_target_properties(${module}_test PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 12)
   target_compile_definitions(${module}_test PRIVATE
     DEFECTOSCOPE_SOURCE_DIR="${PROJECT_SOURCE_DIR}" DEFECTOSCOPE_BINARY_DIR="${PROJECT_BINARY_DIR}")
   # POST_BUILD discovery runs the program, which sanitizers make slow but not wrong.

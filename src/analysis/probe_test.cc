@@ -225,7 +225,7 @@ TEST_P(ProbeBase, LayersFinishedAreTakenFromTheJournalToTheLastBit) {
   const auto again = predict_direction(transformer_, *tokenizer_, options, journal_);
   EXPECT_EQ(again[2].left_of_ffn, 12.25);
   EXPECT_EQ(again[2].left_of_scaled_layer, std::nullopt);
-  for (const std::size_t layer : {0, 1, 3}) EXPECT_EQ(to_record(again[layer]), to_record(whole[layer]));
+  for (const std::size_t layer : {0u, 1u, 3u}) EXPECT_EQ(to_record(again[layer]), to_record(whole[layer]));
 
   const Trigger trigger = analyse_trigger(transformer_, *tokenizer_, {.layers = {2}}, journal_);
   TriggerLayer other = trigger.layers[0];

@@ -9,6 +9,7 @@
 #include <hwy/contrib/math/math-inl.h>
 #include <hwy/highway.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -173,7 +174,10 @@ void softmax_impl(float* x, std::size_t count) {
   VF highest = constant(lowest);
   std::size_t i = 0;
   for (; i + kLanes <= count; i += kLanes) highest = hn::Max(highest, hn::LoadU(df, x + i));
-  float maximum = hn::GetLane(hn::MaxOfLanes(df, highest));
+  // Not MaxOfLanes, which under Highway 1.0's EMU128 begins at the lowest finite number.
+  HWY_ALIGN float lanes[kLanes];
+  hn::Store(highest, df, lanes);
+  float maximum = *std::ranges::max_element(lanes);
   for (; i < count; ++i) maximum = x[i] > maximum ? x[i] : maximum;
   if (maximum == lowest) {
     std::memset(x, 0, count * sizeof(float));

@@ -81,7 +81,7 @@ TEST(HighNormReport, HoldsBothViewsAndWhatTheyShare) {
   EXPECT_TRUE(result["between_layers_degrees"][0][1].is_null());
   EXPECT_EQ(result["between_layers_degrees"][1][2], 4);
   EXPECT_TRUE(result["occurrences"][0]["later_peak_norm"].is_null());
-  EXPECT_EQ(result["matmul_inputs"][0]["outliers"], json({0}));
+  EXPECT_EQ(result["matmul_inputs"][0]["outliers"], json::array({0}));
   EXPECT_THAT(output.summary, HasSubstr("4.50° apart"));
   const Table& table = output.sections[0].tables.back();
   ASSERT_EQ(table.id, "outlier-channels");
