@@ -63,11 +63,10 @@ def export(model, recipe, tokenizer_file, folder):
     config = llama_config(c)
     if c.get("window"):
         config.update(architectures=["MistralForCausalLM"], model_type="mistral", sliding_window=c["window"])
-        for key in ("attention_bias", "mlp_bias", "rope_scaling"):
-            del config[key]
     if "experts" in c:
         config.update(architectures=["MixtralForCausalLM"], model_type="mixtral", num_local_experts=c["experts"],
                       num_experts_per_tok=c["chosen"], output_router_logits=False, sliding_window=None)
+    if config["model_type"] != "llama":
         for key in ("attention_bias", "mlp_bias", "rope_scaling"):
             del config[key]
     if not c.get("causal", True):

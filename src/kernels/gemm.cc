@@ -7,6 +7,7 @@
 #include "kernels/block_apply.h"
 #include "kernels/convert.h"
 #include "kernels/gemm_tiles.h"
+#include "kernels/kept_buffer.h"
 #include "kernels/matmul.h"
 #include "kernels/onednn_isa.h"
 
@@ -18,11 +19,8 @@ constexpr Index few_rows(ComputeType compute) { return compute == ComputeType::k
 
 /// X rounded to bf16, by rows in parallel; [m, in] in a buffer of this thread, valid until its next call.
 const std::uint16_t* rounded(ConstMatrixView x) {
-  // Kept between calls: a layer's inputs are tens of megabytes, which the system would clear anew each time.
   thread_local std::vector<std::uint16_t> buffer;
-  if (buffer.size() < static_cast<std::size_t>(x.rows() * x.cols()))
-    buffer = std::vector<std::uint16_t>(static_cast<std::size_t>(x.rows() * x.cols()));
-  std::uint16_t* result = buffer.data();
+  std::uint16_t* result = at_least(buffer, x.rows() * x.cols());
   parallel_ranges(x.rows(), 16, [&](Index begin, Index end) {
     for (Index r = begin; r < end; ++r)
       round_to_bf16(x.data() + r * x.stride(), x.cols(), result + r * x.cols());

@@ -2,13 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
 #include "base/parallel.h"
 #include "kernels/convert.h"
 #include "kernels/gemm_tiles.h"
+#include "kernels/kept_buffer.h"
 #include "kernels/matmul_int8.h"
 #include "kernels/quantize.h"
 
@@ -67,10 +67,8 @@ Int8Weight quantize_weight(const WeightMatrix& weight, int limit, bool per_outpu
 
 Int8Rows quantize_rows(ConstMatrixView x, std::span<const float> steps, int limit) {
   assert(static_cast<Index>(steps.size()) == x.rows());
-  // Kept between calls: a layer's inputs are megabytes, which the system would clear anew each time.
   thread_local std::vector<std::int8_t> buffer;
-  buffer.resize(std::max(buffer.size(), static_cast<std::size_t>(x.rows() * x.cols())));
-  const BasicMatrixView<std::int8_t> integers(buffer.data(), x.rows(), x.cols());
+  const BasicMatrixView<std::int8_t> integers(at_least(buffer, x.rows() * x.cols()), x.rows(), x.cols());
   parallel_ranges(x.rows(), 16, [&](Index begin, Index end) {
     for (Index r = begin; r < end; ++r)
       quantize_int8(x.row(r), steps[static_cast<std::size_t>(r)], limit, integers.row(r).data());

@@ -5,7 +5,6 @@
 #include <map>
 #include <mutex>
 #include <oneapi/dnnl/dnnl.hpp>
-#include <stdexcept>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -21,9 +20,9 @@ const dnnl::engine& engine() {
   return cpu;
 }
 
-enum class Numbers : Index { kF32, kBF16, kInt8 };
+using Type = dnnl::memory::data_type;
 
-/// Everything a primitive depends on: m, n, k, the three strides, numbers, bias.
+/// Everything a primitive depends on: m, n, k, the three strides, the inputs' Type, bias.
 using Key = std::array<Index, 8>;
 
 struct Product {
@@ -52,23 +51,10 @@ class MatmulCache {
  private:
   static constexpr std::size_t kCapacity = 256;
 
-  static std::pair<dnnl::memory::data_type, dnnl::memory::data_type> types(Numbers numbers) {
-    using enum dnnl::memory::data_type;
-    switch (numbers) {
-      case Numbers::kF32:
-        return {f32, f32};
-      case Numbers::kBF16:
-        return {bf16, f32};
-      case Numbers::kInt8:
-        return {s8, s32};
-    }
-    throw std::logic_error("a matrix product of unknown numbers");
-  }
-
   static Product create(const Key& key) {
     using dnnl::memory;
-    const auto [m, n, k, a_stride, b_stride, c_stride, numbers, has_bias] = key;
-    const auto [input, output] = types(static_cast<Numbers>(numbers));
+    const auto [m, n, k, a_stride, b_stride, c_stride, type, has_bias] = key;
+    const auto input = static_cast<Type>(type), output = input == Type::s8 ? Type::s32 : Type::f32;
     const memory::desc a({m, k}, input, memory::dims{a_stride, 1});
     const memory::desc b({k, n}, input, memory::dims{1, b_stride});
     const memory::desc c({m, n}, output, memory::dims{c_stride, 1});
@@ -87,18 +73,20 @@ class MatmulCache {
   std::map<Key, std::list<std::pair<Key, Product>>::iterator> places_;
 };
 
-Product find(const Key& key) {
-  static MatmulCache cache;
-  const SingleThreadScope single_thread;
-  return cache.find(key);
+Key key_of(Index m, Index n, Index k, Index a_stride, Index b_stride, Index c_stride, Type type,
+           bool has_bias) {
+  return {m, n, k, a_stride, b_stride, c_stride, static_cast<Index>(type), has_bias};
 }
 
-void run(const Key& key, const dnnl::matmul& product, const void* a, const void* b, const float* bias,
-         void* c) {
+/// False, and nothing done, where `on_amx` is asked for and oneDNN takes another kernel for the shape.
+bool run(const Key& key, const void* a, const void* b, const float* bias, void* c, bool on_amx = false) {
+  static MatmulCache cache;
   thread_local dnnl::stream stream(engine());
   thread_local std::vector<std::byte> scratch;
 
   const SingleThreadScope single_thread;
+  const auto [product, is_on_amx] = cache.find(key);
+  if (on_amx && !is_on_amx) return false;
   const auto query = [&](dnnl::query what) {
     return dnnl::memory::desc(
         *dnnl_primitive_desc_query_md(product.get_primitive_desc(), dnnl::convert_to_c(what), 0));
@@ -120,31 +108,25 @@ void run(const Key& key, const dnnl::matmul& product, const void* a, const void*
   }
   product.execute(stream, arguments);
   stream.wait();
+  return true;
 }
 
 }  // namespace
 
 void matmul_f32(Index m, Index n, Index k, const float* a, Index a_stride, const float* b, Index b_stride,
                 const float* bias, float* c, Index c_stride) {
-  const Key key = {m, n, k, a_stride, b_stride, c_stride, static_cast<Index>(Numbers::kF32), bias != nullptr};
-  run(key, find(key).primitive, a, b, bias, c);
+  run(key_of(m, n, k, a_stride, b_stride, c_stride, Type::f32, bias != nullptr), a, b, bias, c);
 }
 
 void matmul_bf16(Index m, Index n, Index k, const std::uint16_t* a, Index a_stride, const std::uint16_t* b,
                  Index b_stride, const float* bias, float* c, Index c_stride) {
-  const Key key = {
-      m, n, k, a_stride, b_stride, c_stride, static_cast<Index>(Numbers::kBF16), bias != nullptr};
-  run(key, find(key).primitive, a, b, bias, c);
+  run(key_of(m, n, k, a_stride, b_stride, c_stride, Type::bf16, bias != nullptr), a, b, bias, c);
 }
 
 bool matmul_int8_amx(Index m, Index n, Index k, const std::int8_t* a, Index a_stride, const std::int8_t* b,
                      Index b_stride, std::int32_t* c, Index c_stride) {
   static const bool amx = onednn_has(dnnl::cpu_isa::avx512_core_amx);
-  if (!amx) return false;
-  const Key key = {m, n, k, a_stride, b_stride, c_stride, static_cast<Index>(Numbers::kInt8), 0};
-  const Product product = find(key);
-  if (product.on_amx) run(key, product.primitive, a, b, nullptr, c);
-  return product.on_amx;
+  return amx && run(key_of(m, n, k, a_stride, b_stride, c_stride, Type::s8, false), a, b, nullptr, c, true);
 }
 
 }  // namespace defectoscope

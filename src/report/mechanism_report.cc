@@ -76,8 +76,7 @@ std::string trigger_sentence(const ExplosionEvidence& e) {
   return fmt::format(
       "Trigger: the leading right singular vector of layer {}'s FFN, made linear (F), comes out of the real "
       "FFN with norm {:.3g}, the best of the next few with {:.3g}; before the FFN its coefficient is {:.3g} "
-      "in "
-      "first tokens and {:.3g} in second ones.",
+      "in first tokens and {:.3g} in second ones.",
       e.layer, e.leading_output, e.next_output, e.coefficient_first, e.coefficient_second);
 }
 

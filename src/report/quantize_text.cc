@@ -65,8 +65,7 @@ std::string perplexity_csv(const PerplexityReport& report) {
 std::string perplexity_text(const PerplexityReport& r) {
   std::string text = fmt::format(
       "{} ({}) on {}: perplexity {:.4f}, mean loss {:.4f} nats\n{} windows of {} tokens, {} targets; {} of "
-      "{} tokens "
-      "left out at the end\n",
+      "{} tokens left out at the end\n",
       r.model_name, r.method == "none" ? std::string("as stored") : r.method + ", " + r.scheme, r.text,
       r.result.perplexity, r.result.mean_loss, r.result.windows.size(), r.window, r.result.targets,
       r.result.left_out, r.tokens);

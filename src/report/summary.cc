@@ -2,8 +2,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <set>
 
+#include "quantize/skip_layers.h"
 #include "report/scan_report.h"
 
 namespace defectoscope {
@@ -108,9 +108,7 @@ std::string scan_summary(const ScanResult& r, const std::string& out) {
           text += "\n";
         }
     }
-    std::set<Index> skip;  // a layer may both make and remove them
-    for (const auto* layers : {&r.explosion_layers, &r.decay_layers})
-      for (const FoundLayer& found : *layers) skip.insert(found.layer);
+    const std::vector<Index> skip = found_layers(r);
     if (!skip.empty())
       text += fmt::format(
           "\nFor quantization: keep the FFN down projection of layer{} {} in 16 bit (the paper's skip "
